@@ -1,0 +1,1 @@
+"""An execution engine for many Interactive Brokers accounts."""

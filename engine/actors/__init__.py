@@ -1,0 +1,1 @@
+"""Who acts, and when: thin shells around the machines of `engine.domain`."""

@@ -1,0 +1,145 @@
+"""The actor of one order: does what its machine says, in the order that it says it."""
+
+from typing import assert_never
+
+from engine import metrics
+from engine.actors.mailbox import Dispatcher
+from engine.actors.shell import Clock, Shell
+from engine.actors.switchboard import Switchboard
+from engine.domain.messages import (
+    CancelAtBroker,
+    DenyOrder,
+    ExecutionSeen,
+    LearnAlias,
+    OrderAnswered,
+    OrderEffect,
+    OrderMessage,
+    PlaceAtBroker,
+    RecordCommitted,
+    RecordFailed,
+    ReleaseTurn,
+    ReplyAtBroker,
+    ReplyDecided,
+    ReportAnomaly,
+    RequestLookup,
+    RequestTurn,
+    StartTimer,
+    Step,
+    StopLookup,
+    StopTimer,
+    SubmitOrder,
+    WriteRecord,
+)
+from engine.domain.order import Order
+from engine.domain.ports import Committed, Entry, NotCommitted
+from engine.domain.values import OrderState
+
+
+class OrderActor(Shell):
+    """One order, from its intent on."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        name: str,
+        clock: Clock,
+        switchboard: Switchboard,
+        order: Order,
+    ) -> None:
+        super().__init__(dispatcher=dispatcher, name=name, clock=clock)
+        self.order = order
+        self._switchboard = switchboard
+        self._started_ns = clock.monotonic_ns()
+
+    def on_receive(self, message: OrderMessage) -> None:
+        """Let the machine decide, then do it."""
+        for effect in self.order.handle(message, self.clock.wall_ns()):
+            self.perform(effect)
+
+    def resume(self) -> None:
+        """Do what a rebuilt order needs."""
+        for effect in self.order.resume(self.clock.wall_ns()):
+            self.perform(effect)
+
+    def perform(self, effect: OrderEffect) -> None:
+        """Do one thing that the order asked for."""
+        board = self._switchboard
+        match effect:
+            case WriteRecord():
+                self._write(effect)
+            case RequestTurn() | ReleaseTurn() | RequestLookup() | StopLookup():
+                board.tell_session(effect.session, effect)
+            case PlaceAtBroker():
+                self._phase("journal")
+                board.order_gateway(effect.session).place(effect, self._answer)
+            case ReplyAtBroker():
+                board.order_gateway(effect.session).reply(effect, self._answer)
+            case CancelAtBroker():
+                board.order_gateway(effect.session).cancel(effect, self._answer)
+            case LearnAlias():
+                board.learn_alias(effect)
+            case StartTimer():
+                self.start_timer(effect)
+            case StopTimer():
+                self.stop_timer(effect)
+            case ReportAnomaly(kind=kind):
+                self.report(effect)
+                if kind == "late_fill":
+                    account = self.order.ticket.account
+                    metrics.LATE_FILLS.labels(metrics.account_label(account)).inc()
+            case _:
+                assert_never(effect)
+
+    def _answer(self, message: OrderAnswered) -> None:
+        self._switchboard.tell_order(message.order_id, message)
+
+    def _write(self, effect: WriteRecord) -> None:
+        entry = Entry(
+            at_ns=effect.view.updated_at_ns,
+            account=effect.view.account,
+            order_id=effect.view.order_id,
+            message=effect.record,
+        )
+        self._switchboard.journal.append(entry, lambda result: self._written(effect, result))
+
+    def _written(self, effect: WriteRecord, result: Committed | NotCommitted) -> None:
+        order_id, record = effect.view.order_id, type(effect.record).__name__
+        match result:
+            case Committed(seq=seq):
+                self._observe(effect)
+                self._switchboard.publish(effect, seq)
+                if effect.confirm:
+                    message = RecordCommitted(order_id=order_id, record=record)
+                    self._switchboard.tell_order(order_id, message)
+            case NotCommitted(reason=reason):
+                failed = RecordFailed(order_id=order_id, record=record, reason=reason)
+                self._switchboard.tell_order(order_id, failed)
+            case _:
+                assert_never(result)
+
+    def _observe(self, effect: WriteRecord) -> None:
+        """Count what has become durable."""
+        waiting = effect.view.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}
+        match effect.record:
+            case SubmitOrder():
+                self._phase("intent")
+            case DenyOrder(reason=reason):
+                metrics.REJECTS.labels("risk", reason.code).inc()
+            case ReplyDecided(confirmed=confirmed):
+                question = self.order.question
+                for kind in question.message_ids if question else ():
+                    metrics.QUESTIONS.labels(kind, "accept" if confirmed else "decline").inc()
+            case OrderAnswered(step=step) if step is not Step.CANCEL and not waiting:
+                self._phase("ack")
+                if effect.view.state is OrderState.REJECTED and effect.view.reason:
+                    metrics.REJECTS.labels("broker", effect.view.reason.code).inc()
+            case ExecutionSeen():
+                metrics.FILLS.labels(metrics.account_label(effect.view.account)).inc()
+            case _:
+                return
+
+    def _phase(self, phase: str) -> None:
+        now_ns = self.clock.monotonic_ns()
+        metrics.SUBMIT_SECONDS.labels(phase).observe((now_ns - self._started_ns) / 1e9)
+        self._started_ns = now_ns

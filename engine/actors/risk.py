@@ -1,0 +1,74 @@
+"""The actor of one account's risk."""
+
+from typing import assert_never
+
+from engine import log, metrics
+from engine.actors.mailbox import Dispatcher
+from engine.actors.shell import Clock, Shell
+from engine.actors.spawner import Spawner
+from engine.domain.messages import ReportAnomaly, RequestAnswer, RequestOrder
+from engine.domain.risk import (
+    AccountRisk,
+    ObserveChecks,
+    RiskEffect,
+    RiskMessage,
+    StartDenied,
+    StartOrder,
+)
+
+_LOG = log.get("actors/risk")
+
+
+class RiskActor(Shell):
+    """One account: lets orders pass or refuses them, and knows what is reserved."""
+
+    def __init__(
+        self, *, dispatcher: Dispatcher, clock: Clock, risk: AccountRisk, spawner: Spawner
+    ) -> None:
+        super().__init__(dispatcher=dispatcher, name=risk.account, clock=clock)
+        self.risk = risk
+        self._spawner = spawner
+
+    def on_receive(self, message: RequestOrder | RiskMessage) -> RequestAnswer | None:
+        """Let the machine decide, then do it; a request is answered at once."""
+        answer = None
+        if isinstance(message, RequestOrder):
+            answer, effects = self.risk.request(message)
+        else:
+            effects = self.risk.handle(message)
+        for effect in effects:
+            self.perform(effect)
+        label = metrics.account_label(self.risk.account)
+        metrics.RISK_STATE.labels(label).set(self.risk.trading_state.strictness)
+        return answer
+
+    def perform(self, effect: RiskEffect) -> None:
+        """Do one thing that risk asked for."""
+        match effect:
+            case StartOrder(approved=approved):
+                self._spawner.start_order(approved)
+            case StartDenied(denied=denied):
+                self._spawner.start_denied(denied)
+            case ObserveChecks():
+                self._observe(effect)
+            case ReportAnomaly():
+                self.report(effect)
+            case _:
+                assert_never(effect)
+
+    def _observe(self, effect: ObserveChecks) -> None:
+        label = metrics.account_label(effect.account)
+        for verdict in effect.verdicts:
+            if verdict.utilisation is not None:
+                metrics.RISK_UTILISATION.labels(label, verdict.check).set(
+                    float(verdict.utilisation)
+                )
+            if verdict.reason is not None:
+                metrics.RISK_DENIALS.labels(label, verdict.check).inc()
+                _LOG.warning(
+                    "order_denied",
+                    account=effect.account,
+                    check=verdict.check,
+                    code=verdict.reason.code,
+                    why=verdict.reason.message,
+                )

@@ -1,0 +1,246 @@
+"""Who gets what: finds the actor of an order, an account or a session, and tells it.
+
+Rule 1: an order is found by our id, by its cOID, or by the broker's id once that was
+learned. News of an order that nobody knows is kept for a while, because an order's first
+rows can overtake the answer that names it.
+
+Rule 2: what is shown is durable. `publish` is called after the commit.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from engine import log, metrics
+from engine.actors.mailbox import LoopRef
+from engine.actors.shell import Clock, post
+from engine.actors.views import Views
+from engine.domain.messages import (
+    DeliverNews,
+    ExecutionSeen,
+    HaltScope,
+    LearnAlias,
+    OrderChanged,
+    OrderRowSeen,
+    PositionFilled,
+    WriteRecord,
+)
+from engine.domain.ports import FeedGateway, InstrumentGateway, Journal, OrderGateway
+from engine.domain.values import (
+    AccountId,
+    BrokerOrderId,
+    BrokerStatus,
+    Coid,
+    Execution,
+    OrderId,
+    OrderRow,
+    Scope,
+    ScopeKind,
+    SessionName,
+    Source,
+    TradingState,
+    is_our_coid,
+)
+
+_LOG = log.get("actors/switchboard")
+
+STRANGERS_MAX: Final = 10_000
+"""Orders of others that are remembered; the oldest are forgotten first."""
+
+_OVER: Final = frozenset({BrokerStatus.FILLED, BrokerStatus.CANCELLED, BrokerStatus.INACTIVE})
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionLines:
+    """How one session is reached: its two actors and its gateways."""
+
+    orders: OrderGateway
+    feed: FeedGateway
+    instruments: InstrumentGateway
+    session_ref: LoopRef | None = None
+    feed_ref: LoopRef | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stranger:
+    session: SessionName
+    row: OrderRow | None = None
+    executions: list[Execution] = field(default_factory=list)
+
+
+class Switchboard:
+    """The lines between the actors of one engine."""
+
+    def __init__(self, *, journal: Journal, views: Views, shard: str, clock: Clock) -> None:
+        self.journal = journal
+        self.views = views
+        self.sessions: dict[SessionName, SessionLines] = {}
+        self.risks: dict[AccountId, LoopRef] = {}
+        self.session_of: dict[AccountId, SessionName] = {}
+        self._shard = shard
+        self._clock = clock
+        self._orders: dict[OrderId, LoopRef] = {}
+        self._by_coid: dict[Coid, OrderId] = {}
+        self._by_broker_id: dict[tuple[AccountId, BrokerOrderId], OrderId] = {}
+        self._strangers: OrderedDict[tuple[AccountId, BrokerOrderId], _Stranger] = OrderedDict()
+
+    def connect_order(self, order_id: OrderId, coid: Coid | None, ref: LoopRef) -> None:
+        """Let the order be found from now on."""
+        self._orders[order_id] = ref
+        if coid is not None:
+            self._by_coid[coid] = order_id
+
+    def order_ref(self, order_id: OrderId) -> LoopRef | None:
+        """Return the order's address, None when there is no such order."""
+        return self._orders.get(order_id)
+
+    def order_gateway(self, session: SessionName) -> OrderGateway:
+        """Return what sends the session's orders."""
+        return self.sessions[session].orders
+
+    def tell_order(self, order_id: OrderId, message: Any) -> None:
+        """Tell an order; one that is gone makes it a dead letter."""
+        ref = self._orders.get(order_id)
+        if ref is not None:
+            post(ref, message)
+
+    def tell_session(self, session: SessionName, message: Any) -> None:
+        """Tell a session."""
+        ref = self.sessions[session].session_ref
+        if ref is not None:
+            post(ref, message)
+
+    def tell_feed(self, session: SessionName, message: Any) -> None:
+        """Tell a session's feed."""
+        ref = self.sessions[session].feed_ref
+        if ref is not None:
+            post(ref, message)
+
+    def tell_risk(self, account: AccountId, message: Any) -> None:
+        """Tell an account's risk; an account of nobody's is none of our business."""
+        ref = self.risks.get(account)
+        if ref is not None:
+            post(ref, message)
+
+    def tell_every_risk(self, message: Any) -> None:
+        """Tell the risk of every account."""
+        for ref in self.risks.values():
+            post(ref, message)
+
+    def publish(self, written: WriteRecord, seq: int) -> None:
+        """Show an order's durable state, and tell who keeps count of it."""
+        view = replace(written.view, seq=seq)
+        if isinstance(written.record, ExecutionSeen):
+            # Before the leaves shrink: counted twice for a moment is safe, not at all is not.
+            self._fill(written.record.execution)
+        self.views.put(view)
+        self.tell_risk(view.account, OrderChanged(view=view))
+        session = self.session_of.get(view.account)
+        if session is not None:
+            self.tell_session(session, OrderChanged(view=view))
+
+    def _fill(self, execution: Execution) -> None:
+        filled = PositionFilled(execution=execution, now_ns=self._clock.monotonic_ns())
+        self.tell_risk(execution.account, filled)
+
+    # --- news of orders ------------------------------------------------------------------
+
+    def learn_alias(self, learned: LearnAlias) -> None:
+        """Let the broker's id mean the order, and hand over what came before we knew."""
+        key = (learned.account, learned.broker_order_id)
+        self._by_broker_id[key] = learned.order_id
+        stranger = self._strangers.pop(key, None)
+        if stranger is None:
+            return
+        self._count_strangers(stranger.session)
+        if stranger.row is not None:
+            seen = OrderRowSeen(order_id=learned.order_id, row=stranger.row, source=Source.STREAM)
+            self.tell_order(learned.order_id, seen)
+        for execution in stranger.executions:
+            seen_fill = ExecutionSeen(
+                order_id=learned.order_id, execution=execution, source=Source.STREAM
+            )
+            self.tell_order(learned.order_id, seen_fill)
+
+    def deliver(self, session: SessionName, news: DeliverNews) -> None:
+        """Hand rows and executions to their orders, in order."""
+        for row in news.rows:
+            order_id = self._find(row.account, row.broker_order_id, row.coid)
+            if order_id is not None:
+                seen = OrderRowSeen(order_id=order_id, row=row, source=news.source)
+                self.tell_order(order_id, seen)
+            else:
+                self._meet(session, row)
+        for execution in news.executions:
+            order_id = self._find(execution.account, execution.broker_order_id, execution.coid)
+            if order_id is not None:
+                fill = ExecutionSeen(order_id=order_id, execution=execution, source=news.source)
+                self.tell_order(order_id, fill)
+            else:
+                self._meet_fill(session, execution)
+
+    def _find(
+        self, account: AccountId, broker_id: BrokerOrderId | None, coid: Coid | None
+    ) -> OrderId | None:
+        if coid is not None and coid in self._by_coid:
+            return self._by_coid[coid]
+        return None if broker_id is None else self._by_broker_id.get((account, broker_id))
+
+    def _meet(self, session: SessionName, row: OrderRow) -> None:
+        stranger = self._stranger(session, row.account, row.broker_order_id)
+        known = stranger.row
+        # Rows are parts; keep what an older part said and this one does not.
+        stranger.row = row if known is None else _merged(known, row)
+        if row.coid is not None and (known is None or known.coid is None):
+            self._suspect(row.account, row.coid)
+        self._count_strangers(session)
+
+    def _meet_fill(self, session: SessionName, execution: Execution) -> None:
+        if execution.broker_order_id is not None:
+            stranger = self._stranger(session, execution.account, execution.broker_order_id)
+            stranger.executions.append(execution)
+        self._fill(execution)
+
+    def _stranger(
+        self, session: SessionName, account: AccountId, broker_id: BrokerOrderId
+    ) -> _Stranger:
+        key = (account, broker_id)
+        if key not in self._strangers:
+            self._strangers[key] = _Stranger(session=session)
+            if len(self._strangers) > STRANGERS_MAX:
+                self._strangers.popitem(last=False)
+        return self._strangers[key]
+
+    def _suspect(self, account: AccountId, coid: Coid) -> None:
+        """Stop an account whose broker knows an order of ours that the journal does not.
+
+        Then the journal is not the one that the order was sent from, and what else it
+        lacks nobody can say.
+        """
+        if not is_our_coid(coid, self._shard):
+            return
+        reason = (
+            f"the broker has order {coid} of this engine, the journal does not: is this an "
+            "older or a new journal? Check, then resume the account"
+        )
+        _LOG.error("journal_regression_found", account=account, coid=coid)
+        metrics.ANOMALIES.labels("switchboard", "journal_regression").inc()
+        scope = Scope(kind=ScopeKind.ACCOUNT, key=account)
+        halt = HaltScope(scope=scope, level=TradingState.HALT, reason=reason, by="engine")
+        self.tell_risk(account, halt)
+
+    def _count_strangers(self, session: SessionName) -> None:
+        working = sum(
+            stranger.session == session
+            and stranger.row is not None
+            and stranger.row.status not in _OVER
+            for stranger in self._strangers.values()
+        )
+        metrics.EXTERNAL_ORDERS.labels(session).set(working)
+
+
+def _merged(known: OrderRow, news: OrderRow) -> OrderRow:
+    told = {
+        name: value for name in OrderRow.__slots__ if (value := getattr(news, name)) is not None
+    }
+    return replace(known, **told)

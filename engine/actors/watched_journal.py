@@ -1,0 +1,46 @@
+"""A journal that says when it advanced, or that it can keep nothing any more."""
+
+from collections.abc import Callable, Sequence
+
+from engine.domain.ports import Committed, Entry, Journal, NotCommitted, Recorded
+from engine.domain.values import Reason
+from engine.domain.views import EventView
+
+
+class WatchedJournal:
+    """Passes everything on to `inner`, and tells about each result."""
+
+    def __init__(self, inner: Journal) -> None:
+        self._inner = inner
+        self.on_commit: Callable[[], None] = lambda: None
+        self.on_failure: Callable[[Reason], None] = lambda _reason: None
+
+    @property
+    def epoch(self) -> int:
+        """The number of this engine's start on this journal."""
+        return self._inner.epoch
+
+    @property
+    def last_seq(self) -> int:
+        """The newest durable entry."""
+        return self._inner.last_seq
+
+    def append(self, entry: Entry, done: Callable[[Committed | NotCommitted], None]) -> None:
+        """Queue the entry; `done` is called first, then who watches."""
+
+        def tell(result: Committed | NotCommitted) -> None:
+            done(result)
+            if isinstance(result, NotCommitted):
+                self.on_failure(result.reason)
+            else:
+                self.on_commit()
+
+        self._inner.append(entry, tell)
+
+    def replay(self) -> Sequence[Recorded]:
+        """Return every entry of before this start."""
+        return self._inner.replay()
+
+    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
+        """Return durable entries after `after_seq`."""
+        return await self._inner.read(after_seq=after_seq, limit=limit)

@@ -1,0 +1,1 @@
+"""How a client asks: the HTTP API, its token, its events and the metrics listener."""

@@ -1,0 +1,344 @@
+"""The kinds of fields in requests: what each allows, for the reader and for OpenAPI.
+
+Rule: a value is taken as it is or refused. Nothing is trimmed, rounded, upper-cased or
+turned from text into a number, but for query parameters, which are always text.
+"""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Final, TypeVar
+
+from pydantic import PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from engine.domain.values import (
+    OrderState,
+    OrderType,
+    Scope,
+    ScopeKind,
+    Side,
+    TimeInForce,
+    TradingState,
+)
+
+
+class Wait(StrEnum):
+    """What a submit waits for before it answers."""
+
+    ACK = "ack"
+    TERMINAL = "terminal"
+
+
+_E = TypeVar("_E", bound=StrEnum)
+
+DIGITS_MAX: Final = 18
+DECIMAL_PLACES_MAX: Final = 8
+WHOLE_DIGITS_MAX: Final = 10
+CONID_MAX: Final = 2**31 - 1
+
+_DECIMAL_TEXT: Final = re.compile(r"[0-9]{1,32}(\.[0-9]{1,32})?")
+_INTEGER_TEXT: Final = re.compile(r"[0-9]{1,18}")
+_KEY: Final = r"[A-Za-z0-9._:-]{1,64}"
+
+DECIMAL_ALLOWED: Final = (
+    f"a decimal above 0 with at most {WHOLE_DIGITS_MAX} digits before the point, "
+    f"{DECIMAL_PLACES_MAX} after it and {DIGITS_MAX} significant ones, "
+    "as a JSON number or a string of plain digits"
+)
+CONID_ALLOWED: Final = f"a whole number from 1 to {CONID_MAX}"
+
+
+def refuse(
+    allowed: str, *, code: str = "BAD_FIELD", field: str = "", value: object = None
+) -> PydanticCustomError:
+    """Return the error that becomes a 400 with this `code`, saying what is allowed.
+
+    `field` and `value` are for checks over several fields.
+    """
+    context: dict[str, object] = {"allowed": allowed}
+    if field:
+        context |= {"field": field, "value": value}
+    return PydanticCustomError(code, "{allowed}", context)
+
+
+def read_decimal(value: object) -> Decimal:
+    """Return a positive decimal in its one spelling: `1.50` and `1.5` give the same."""
+    match value:
+        case bool():
+            raise refuse(DECIMAL_ALLOWED)
+        case int():
+            number = Decimal(value)
+        case Decimal():
+            number = value
+        case str() if _DECIMAL_TEXT.fullmatch(value):
+            number = Decimal(value)
+        case _:
+            raise refuse(DECIMAL_ALLOWED)
+    if not number.is_finite() or number <= 0 or number.adjusted() >= WHOLE_DIGITS_MAX:
+        raise refuse(DECIMAL_ALLOWED)
+    # `normalize()` would round to the context's precision, so the zeros go by hand.
+    _, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    spelled = "".join(map(str, digits))
+    shortest = spelled.rstrip("0")
+    exponent += len(spelled) - len(shortest)
+    if len(shortest.lstrip("0")) > DIGITS_MAX or exponent < -DECIMAL_PLACES_MAX:
+        raise refuse(DECIMAL_ALLOWED)
+    return Decimal(format(Decimal(f"{shortest}E{exponent}"), "f"))
+
+
+def _matching(pattern: str, allowed: str) -> Callable[[object], str]:
+    compiled = re.compile(pattern)
+
+    def check(value: object) -> str:
+        if isinstance(value, str) and compiled.fullmatch(value):
+            return value
+        raise refuse(allowed)
+
+    return check
+
+
+def _choice(members: type[_E], *allowed: _E) -> Callable[[object], _E]:
+    by_text = {member.value: member for member in (allowed or tuple(members))}
+    names = ", ".join(by_text)
+
+    def check(value: object) -> _E:
+        member = by_text.get(value) if isinstance(value, str) else None
+        if member is None:
+            raise refuse(names)
+        return member
+
+    return check
+
+
+def read_boolean(value: object) -> bool:
+    """Return a JSON boolean."""
+    if isinstance(value, bool):
+        return value
+    allowed = "true, false"
+    raise refuse(allowed)
+
+
+def _boolean_text(value: object) -> bool:
+    match value:
+        case bool():
+            return value
+        case "true" | "1":
+            return True
+        case "false" | "0":
+            return False
+        case _:
+            allowed = "true, false"
+            raise refuse(allowed)
+
+
+def _integer(minimum: int, maximum: int, *, text: bool) -> Callable[[object], int]:
+    allowed = f"a whole number from {minimum} to {maximum}"
+
+    def check(value: object) -> int:
+        if text and isinstance(value, str) and _INTEGER_TEXT.fullmatch(value):
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum:
+            return value
+        raise refuse(allowed)
+
+    return check
+
+
+def _note(value: object) -> str:
+    length_max = 500
+    allowed = f"1 to {length_max} printable characters, not only spaces"
+    if (
+        isinstance(value, str)
+        and value.strip()
+        and len(value) <= length_max
+        and value.isprintable()
+    ):
+        return value
+    raise refuse(allowed)
+
+
+def read_scope(value: object) -> Scope:
+    """Return what `firm`, `group:G`, `account:A`, `strategy:S` or `instrument:CONID` names."""
+    allowed = "firm, group:NAME, account:ID, strategy:NAME, instrument:CONID"
+    if isinstance(value, Scope):
+        return value
+    if not isinstance(value, str):
+        raise refuse(allowed)
+    kind, colon, key = value.partition(":")
+    if value == ScopeKind.FIRM:
+        return Scope(kind=ScopeKind.FIRM)
+    if kind not in list(ScopeKind) or kind == ScopeKind.FIRM or not colon:
+        raise refuse(allowed)
+    if not re.fullmatch(_KEY, key):
+        raise refuse(allowed)
+    if kind == ScopeKind.INSTRUMENT:
+        key = str(_integer(1, CONID_MAX, text=True)(key))
+    return Scope(kind=ScopeKind(kind), key=key)
+
+
+def read_interval(value: object) -> str:
+    """Return the length of a bar, a key of `INTERVALS_MS`."""
+    allowed = ", ".join(INTERVALS_MS)
+    if isinstance(value, str) and value in INTERVALS_MS:
+        return value
+    raise refuse(allowed)
+
+
+INTERVALS_MS: Final = {"1s": 1_000, "1m": 60_000}
+"""The lengths of bars that the feed makes, in milliseconds."""
+
+
+def _conids(value: object) -> tuple[int, ...]:
+    count_max = 100
+    allowed = f"1 to {count_max} conids with commas between them"
+    if isinstance(value, tuple):
+        return value
+    parts = value.split(",") if isinstance(value, str) else []
+    if not 1 <= len(parts) <= count_max:
+        raise refuse(allowed)
+    read_one = _integer(1, CONID_MAX, text=True)
+    return tuple(dict.fromkeys(read_one(part) for part in parts))
+
+
+def _wait_seconds(value: object) -> Decimal:
+    seconds_max = 300
+    allowed = f"seconds above 0, at most {seconds_max}"
+    try:
+        seconds = read_decimal(value)
+    except PydanticCustomError:
+        raise refuse(allowed) from None
+    if seconds > seconds_max:
+        raise refuse(allowed)
+    return seconds
+
+
+def _schema_of(members: type[StrEnum], *allowed: StrEnum) -> dict[str, object]:
+    return {"type": "string", "enum": [str(member) for member in (allowed or tuple(members))]}
+
+
+def _schema_text(pattern: str) -> dict[str, object]:
+    return {"type": "string", "pattern": f"^{pattern}$"}
+
+
+def _schema_integer(minimum: int, maximum: int) -> dict[str, object]:
+    return {"type": "integer", "minimum": minimum, "maximum": maximum}
+
+
+_CLIENT_ORDER_ID_ALLOWED: Final = "1 to 64 of A-Z a-z 0-9 . _ : -"
+_SYMBOL: Final = r"[A-Z0-9][A-Z0-9 .-]{0,31}"
+_EXCHANGE: Final = r"[A-Z0-9.]{1,16}"
+_RESTRICTIONS: Final = (TradingState.REDUCE_ONLY, TradingState.CANCEL_ONLY, TradingState.HALT)
+_SEQUENCE_MAX: Final = 2**53 - 1
+
+PositiveDecimal = Annotated[
+    Decimal,
+    PlainValidator(read_decimal),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^[0-9]{1,32}(\.[0-9]{1,32})?$"},
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 10**10},
+            ],
+            "description": DECIMAL_ALLOWED,
+        }
+    ),
+]
+ClientOrderIdText = Annotated[
+    str,
+    PlainValidator(_matching(_KEY, _CLIENT_ORDER_ID_ALLOWED)),
+    WithJsonSchema(_schema_text(_KEY)),
+]
+StrategyText = ClientOrderIdText
+SymbolText = Annotated[
+    str,
+    PlainValidator(_matching(_SYMBOL, "1 to 32 of A-Z 0-9 space . -, beginning with A-Z or 0-9")),
+    WithJsonSchema(_schema_text(_SYMBOL)),
+]
+ExchangeText = Annotated[
+    str,
+    PlainValidator(_matching(_EXCHANGE, "1 to 16 of A-Z 0-9 .")),
+    WithJsonSchema(_schema_text(_EXCHANGE)),
+]
+StockText = Annotated[
+    str,
+    PlainValidator(_matching("STK", "STK, the only kind of contract in this version")),
+    WithJsonSchema({"type": "string", "const": "STK"}),
+]
+AccountText = Annotated[
+    str,
+    PlainValidator(_matching(r"[A-Za-z0-9]{1,32}", "1 to 32 of A-Z a-z 0-9")),
+    WithJsonSchema(_schema_text(r"[A-Za-z0-9]{1,32}")),
+]
+NoteText = Annotated[
+    str,
+    PlainValidator(_note),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 500}),
+]
+ConIdNumber = Annotated[
+    int,
+    PlainValidator(_integer(1, CONID_MAX, text=False)),
+    WithJsonSchema(_schema_integer(1, CONID_MAX)),
+]
+SideName = Annotated[Side, PlainValidator(_choice(Side)), WithJsonSchema(_schema_of(Side))]
+OrderTypeName = Annotated[
+    OrderType, PlainValidator(_choice(OrderType)), WithJsonSchema(_schema_of(OrderType))
+]
+TifName = Annotated[
+    TimeInForce, PlainValidator(_choice(TimeInForce)), WithJsonSchema(_schema_of(TimeInForce))
+]
+OrderStateName = Annotated[
+    OrderState, PlainValidator(_choice(OrderState)), WithJsonSchema(_schema_of(OrderState))
+]
+RestrictionName = Annotated[
+    TradingState,
+    PlainValidator(_choice(TradingState, *_RESTRICTIONS)),
+    WithJsonSchema(_schema_of(TradingState, *_RESTRICTIONS)),
+]
+ScopeText = Annotated[
+    Scope,
+    PlainValidator(read_scope),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(firm|(group|account|strategy|instrument):[A-Za-z0-9._:-]{1,64})$",
+        }
+    ),
+]
+JsonBoolean = Annotated[bool, PlainValidator(read_boolean), WithJsonSchema({"type": "boolean"})]
+QueryBoolean = Annotated[bool, PlainValidator(_boolean_text), WithJsonSchema({"type": "boolean"})]
+QueryLimit = Annotated[
+    int, PlainValidator(_integer(1, 1000, text=True)), WithJsonSchema(_schema_integer(1, 1000))
+]
+QuerySequence = Annotated[
+    int,
+    PlainValidator(_integer(0, _SEQUENCE_MAX, text=True)),
+    WithJsonSchema(_schema_integer(0, _SEQUENCE_MAX)),
+]
+QueryConIds = Annotated[
+    tuple[int, ...],
+    PlainValidator(_conids),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]+(,[0-9]+){0,99}$"}),
+]
+IntervalName = Annotated[
+    str,
+    PlainValidator(read_interval),
+    WithJsonSchema({"type": "string", "enum": list(INTERVALS_MS)}),
+]
+WaitName = Annotated[Wait, PlainValidator(_choice(Wait)), WithJsonSchema(_schema_of(Wait))]
+WaitSeconds = Annotated[
+    Decimal,
+    PlainValidator(_wait_seconds),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 300}),
+]
+
+
+def read_conid_text(text: str) -> int:
+    """Return the conid in a path.
+
+    Raises:
+        PydanticCustomError: when it is not one; see `CONID_ALLOWED`.
+    """
+    return _integer(1, CONID_MAX, text=True)(text)

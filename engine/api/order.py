@@ -1,0 +1,144 @@
+"""Orders: submit, list, show, cancel.
+
+Rule: what is answered is durable. A submit is 202 with the order once the journal holds
+it, 422 when the engine refused it, and an error only when nothing was journaled; so a
+client that got no answer sends the same again, under the same `client_order_id`.
+"""
+
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from engine.api.answers import DeniedAnswer, ErrorBody, OrderBody, OrdersAnswer
+from engine.api.errors import ApiError, ambiguous, detail, shown, unknown_order
+from engine.api.fields import Wait
+from engine.api.guard import ORDER_ID
+from engine.api.route import AnyRoute, Call, Route, answer, known_account
+from engine.api.wire import Nothing, OrdersQuery, SubmitBody, SubmitQuery
+from engine.domain.messages import RequestVerdict
+from engine.domain.ports import AmbiguousSymbol, OrderFilter, Submitted, UnknownOrder
+from engine.domain.values import AccountId, ClientOrderId, OrderId, OrderState
+from engine.domain.views import OrderView
+
+_WAIT_SECONDS: Final = Decimal(10)
+_MS_PER_SECOND: Final = 1000
+
+
+async def _submit(call: Call[SubmitQuery, SubmitBody]) -> web.Response:
+    account = call.account()
+    request = call.body.request(account)
+    match await call.engine.submit(request):
+        case AmbiguousSymbol() as symbol:
+            raise ambiguous(symbol)
+        case Submitted(answer=answered, order=order):
+            call.request[ORDER_ID] = order.order_id
+            if answered.verdict is RequestVerdict.CONFLICT:
+                raise _conflict(call.body.client_order_id, order)
+            if call.query.wait is not None and order.state is not OrderState.DENIED:
+                timeout = call.query.timeout or _WAIT_SECONDS
+                order = await call.engine.wait(
+                    order.order_id,
+                    terminal=call.query.wait is Wait.TERMINAL,
+                    timeout_ms=max(1, int(timeout * _MS_PER_SECOND)),
+                )
+            return _submitted(order)
+
+
+def _submitted(order: OrderView) -> web.Response:
+    body = OrderBody.of(order)
+    if order.state is not OrderState.DENIED:
+        return answer(body, HTTPStatus.ACCEPTED)
+    assert order.reason is not None, "a denied order says why"
+    error = ErrorBody(code=order.reason.code, message=order.reason.message, details={})
+    return answer(DeniedAnswer(order=body, error=error), HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _conflict(client_order_id: str, order: OrderView) -> ApiError:
+    return ApiError(
+        HTTPStatus.CONFLICT,
+        "CLIENT_ORDER_ID_CONFLICT",
+        f"client_order_id is {shown(client_order_id)}, which already names order "
+        f"{order.order_id} with another body; send that body again, or use a new one",
+        details={
+            "field": "client_order_id",
+            "value": detail(client_order_id),
+            "order_id": order.order_id,
+        },
+    )
+
+
+async def _list(call: Call[OrdersQuery, Nothing]) -> web.Response:
+    query = call.query
+    account = None if query.account is None else AccountId(query.account)
+    if account is not None:
+        known_account(call.engine, account)
+    key = None if query.client_order_id is None else ClientOrderId(query.client_order_id)
+    views = call.engine.orders(
+        OrderFilter(account=account, state=query.state, open_only=query.open, client_order_id=key)
+    )
+    orders = tuple(OrderBody.of(view) for view in views[: query.limit])
+    return answer(OrdersAnswer(orders=orders, truncated=len(views) > query.limit))
+
+
+async def _show(call: Call[Nothing, Nothing]) -> web.Response:
+    return answer(OrderBody.of(_known_order(call)))
+
+
+async def _cancel(call: Call[Nothing, Nothing]) -> web.Response:
+    order_id = _known_order(call).order_id
+    order = await call.engine.cancel(order_id, by=call.caller)
+    return answer(OrderBody.of(order), HTTPStatus.ACCEPTED)
+
+
+def _known_order(call: Call[Nothing, Nothing]) -> OrderView:
+    order_id = OrderId(call.path("order_id"))
+    try:
+        return call.engine.order(order_id)
+    except UnknownOrder:
+        raise unknown_order(order_id) from None
+
+
+ROUTES: Final[tuple[AnyRoute, ...]] = (
+    Route(
+        method="POST",
+        path="/v1/accounts/{account}/orders",
+        summary="Submit an order; the same client_order_id and body give the same order, always",
+        query=SubmitQuery,
+        body=SubmitBody,
+        answers={202: OrderBody, 422: DeniedAnswer},
+        handler=_submit,
+        errors=(404, 409, 503),
+    ),
+    Route(
+        method="GET",
+        path="/v1/orders",
+        summary="Orders, newest first",
+        query=OrdersQuery,
+        body=Nothing,
+        answers={200: OrdersAnswer},
+        handler=_list,
+        errors=(404,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/orders/{order_id}",
+        summary="One order",
+        query=Nothing,
+        body=Nothing,
+        answers={200: OrderBody},
+        handler=_show,
+        errors=(404,),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/orders/{order_id}",
+        summary="Ask for the cancel of an order; a terminal one is shown as it is",
+        query=Nothing,
+        body=Nothing,
+        answers={202: OrderBody},
+        handler=_cancel,
+        errors=(404, 503),
+    ),
+)

@@ -1,0 +1,44 @@
+"""`engine quotes`: the last known market of contracts."""
+
+from typing import Annotated
+
+import typer
+
+from engine.cli.api import Api
+from engine.cli.options import JsonOption, calls_api
+from engine.cli.output import Column, column, duration, note, print_json, print_table, shown
+
+COLUMNS = (
+    column("conid", right=True),
+    column("bid size", right=True),
+    column("bid", right=True),
+    column("ask", right=True),
+    column("ask size", right=True),
+    column("last", right=True),
+    column("last size", right=True),
+    column("volume", right=True),
+    column("halted"),
+    column("availability"),
+    Column(
+        title="age",
+        cell=lambda row: "-" if row.get("age_ms") is None else duration(row["age_ms"] / 1000),
+        right=True,
+    ),
+)
+
+
+@calls_api
+def quotes(
+    api: Api,
+    *,
+    conids: Annotated[list[int], typer.Argument(metavar="CONID", min=1)],
+    as_json: JsonOption = False,
+) -> None:
+    """Show the last quotes of contracts that are streamed."""
+    answer = api.get("/v1/quotes", {"conids": ",".join(map(str, conids))})
+    if as_json:
+        print_json(answer)
+    else:
+        print_table(COLUMNS, answer.part("quotes"), none="no quote is known of these contracts")
+        if answer.part("missing"):
+            note(f"no quote is known of {shown(answer.part('missing'))}; are they subscribed?")

@@ -1,0 +1,1 @@
+"""The files that an operator writes: read strictly, checked as a whole, explained by line."""

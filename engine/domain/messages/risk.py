@@ -1,0 +1,116 @@
+"""Messages to an account's risk."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.domain.values import (
+    AccountId,
+    Coid,
+    Execution,
+    Funds,
+    Instrument,
+    OrderId,
+    Position,
+    ProfitAndLoss,
+    Quote,
+    Scope,
+    Ticket,
+    TradingState,
+)
+from engine.domain.views import OrderView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOrder:
+    """A client wants this ticket sent. Answered by `RequestAnswer`, at once.
+
+    `order_id` and `coid` are for a new order; a request with a known key gets the order
+    that it made before. `request_sha256` is the digest of the canonical request.
+    `instrument` is None when the contract could not be resolved, `quote` when there is none.
+    `now_ns` is the monotonic clock that `quote.received_ns` was read from.
+    """
+
+    ticket: Ticket
+    order_id: OrderId
+    coid: Coid
+    request_sha256: str
+    instrument: Instrument | None
+    quote: Quote | None
+    now_ns: int
+
+
+class RequestVerdict(StrEnum):
+    """What became of a request."""
+
+    APPROVED = "approved"
+    DENIED = "denied"
+    REPEATED = "repeated"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestAnswer:
+    """Risk's answer. With REPEATED and CONFLICT, `order_id` is the older order."""
+
+    verdict: RequestVerdict
+    order_id: OrderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderChanged:
+    """An order of the account has a new durable state; reservations follow it."""
+
+    view: OrderView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionsRead:
+    """The broker's holdings of an account, complete; read between the two monotonic times."""
+
+    account: AccountId
+    positions: tuple[Position, ...]
+    started_ns: int
+    ended_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionFilled:
+    """An execution moved a position; each execution is told once."""
+
+    execution: Execution
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundsRead:
+    """The broker's summary of an account, received at the monotonic time `now_ns`."""
+
+    funds: Funds
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfitSeen:
+    """The stream's running result of an account, received at the monotonic time `now_ns`."""
+
+    result: ProfitAndLoss
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltScope:
+    """Restrict a scope to `level` until it is resumed. The journal's HALT."""
+
+    scope: Scope
+    level: TradingState
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeScope:
+    """Lift the halt of exactly this scope. The journal's RESUME."""
+
+    scope: Scope
+    reason: str
+    by: str

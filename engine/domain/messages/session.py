@@ -1,0 +1,235 @@
+"""Messages to and from a gateway session."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from engine.domain.messages.common import (
+    ReportAnomaly,
+    SessionChanged,
+    StartTimer,
+    StopTimer,
+    TimerFired,
+)
+from engine.domain.messages.feed import (
+    AuthStreamed,
+    CloseStream,
+    DeliverNews,
+    DeliverToRisk,
+    OpenStream,
+    StreamLost,
+    StreamReady,
+)
+from engine.domain.messages.order import (
+    ReleaseTurn,
+    RequestLookup,
+    RequestTurn,
+    StopLookup,
+    TurnGranted,
+    TurnRefused,
+)
+from engine.domain.messages.risk import (
+    FundsRead,
+    OrderChanged,
+    PositionsRead,
+)
+from engine.domain.values import (
+    AccountId,
+    Execution,
+    OrderId,
+    OrderRow,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSession:
+    """Log in and get ready, and stay so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthStatus:
+    """The brokerage session as the gateway sees it.
+
+    `established` is None in gateway builds that do not report it; then a connected,
+    authenticated and not competing session counts as established.
+    """
+
+    authenticated: bool
+    connected: bool
+    competing: bool
+    established: bool | None
+    message: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """True when `/iserver` calls can be expected to work."""
+        open_ = self.authenticated and self.connected and not self.competing
+        return open_ and self.established is not False
+
+
+class SessionCall(StrEnum):
+    """The requests a session makes for itself."""
+
+    AUTH_STATUS = "auth_status"
+    OPEN_BROKERAGE = "open_brokerage"
+    TICKLE = "tickle"
+    ACCOUNTS = "accounts"
+    PORTFOLIO_ACCOUNTS = "portfolio_accounts"
+    SUPPRESS = "suppress"
+    ORDERS = "orders"
+    TRADES = "trades"
+    POSITIONS = "positions"
+    FUNDS = "funds"
+
+
+class FailureKind(StrEnum):
+    """Why a request for reading or session upkeep gave nothing."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    UNAUTHORIZED = "unauthorized"
+    NO_BRIDGE = "no_bridge"
+    NOT_PRIMED = "not_primed"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    BAD_ANSWER = "bad_answer"
+    TLS_REFUSED = "tls_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A failed request: its kind for machines, a sentence for people."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed:
+    """One of the session's own requests gave nothing."""
+
+    call: SessionCall
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthStatusRead:
+    """The answer to `auth/status`, `ssodh/init` or `tickle`, whichever `call` says."""
+
+    call: SessionCall
+    status: AuthStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountsRead:
+    """`/iserver/accounts` answered, which also primes the brokerage session for orders."""
+
+    accounts: tuple[AccountId, ...]
+    paper: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallDone:
+    """A request whose answer says nothing but yes."""
+
+    call: SessionCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrdersRead:
+    """The live-orders list. `snapshot` is False while the broker's list is still cold."""
+
+    rows: tuple[OrderRow, ...]
+    snapshot: bool
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradesRead:
+    """The executions of the last days."""
+
+    executions: tuple[Execution, ...]
+
+
+SessionMessage: TypeAlias = (
+    StartSession
+    | AuthStatusRead
+    | CallFailed
+    | AccountsRead
+    | CallDone
+    | OrdersRead
+    | TradesRead
+    | PositionsRead
+    | FundsRead
+    | StreamReady
+    | StreamLost
+    | AuthStreamed
+    | RequestTurn
+    | ReleaseTurn
+    | RequestLookup
+    | StopLookup
+    | OrderChanged
+    | TimerFired
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallGateway:
+    """Make one of the session's own requests.
+
+    Answered by `AuthStatusRead`, `AccountsRead`, `OrdersRead`, `TradesRead`,
+    `PositionsRead`, `FundsRead` or `CallDone`, or by `CallFailed`, always.
+    `account` goes with POSITIONS and FUNDS, `force` with ORDERS, `compete` with
+    OPEN_BROKERAGE, `message_ids` with SUPPRESS.
+    """
+
+    call: SessionCall
+    account: AccountId | None = None
+    force: bool = False
+    compete: bool = False
+    message_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantTurn:
+    """Tell the order `TurnGranted`."""
+
+    granted: TurnGranted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefuseTurn:
+    """Tell the order `TurnRefused`."""
+
+    refused: TurnRefused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnounceSession:
+    """Tell risk and the orders of this session's accounts; show it."""
+
+    changed: SessionChanged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkOrder:
+    """Looking for the order was given up after `healthy_ms` of a ready session; tell it."""
+
+    order_id: OrderId
+    healthy_ms: int
+
+
+SessionEffect: TypeAlias = (
+    CallGateway
+    | GrantTurn
+    | RefuseTurn
+    | ParkOrder
+    | OpenStream
+    | CloseStream
+    | AnnounceSession
+    | DeliverNews
+    | DeliverToRisk
+    | StartTimer
+    | StopTimer
+    | ReportAnomaly
+)

@@ -1,0 +1,35 @@
+"""Every way from one state of an order to another.
+
+A way that is not in this table is not taken: what asks for it is reported as an anomaly.
+The last block is what only evidence can do: a fill, or the broker showing as live what we
+held for never placed.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from engine.domain.values import OrderState as S
+
+_SEEN: Final = frozenset(
+    {S.PENDING_NEW, S.ACCEPTED, S.WORKING, S.PARTIALLY_FILLED, S.FILLED, S.CANCELLED, S.REJECTED}
+)
+"""What the broker may show of an order when we first see it."""
+
+TRANSITIONS: Final[Mapping[S | None, frozenset[S]]] = {
+    None: frozenset({S.SUBMITTING, S.DENIED}),
+    S.SUBMITTING: _SEEN | {S.AWAITING_REPLY, S.IN_DOUBT, S.EXPIRED},
+    S.AWAITING_REPLY: _SEEN | {S.AWAITING_REPLY, S.IN_DOUBT},
+    S.IN_DOUBT: _SEEN | {S.PARKED, S.SUSPENDED},
+    S.PARKED: _SEEN | {S.SUSPENDED},
+    S.PENDING_NEW: _SEEN | {S.SUSPENDED},
+    S.ACCEPTED: _SEEN | {S.SUSPENDED},
+    S.WORKING: _SEEN | {S.SUSPENDED},
+    S.PARTIALLY_FILLED: frozenset({S.PARTIALLY_FILLED, S.FILLED, S.CANCELLED, S.SUSPENDED}),
+    S.SUSPENDED: _SEEN,
+    # Terminal, and reopened by evidence only.
+    S.DENIED: frozenset(),
+    S.FILLED: frozenset({S.PARTIALLY_FILLED}),
+    S.CANCELLED: frozenset({S.FILLED}),
+    S.EXPIRED: _SEEN | {S.SUSPENDED},
+    S.REJECTED: _SEEN | {S.SUSPENDED},
+}

@@ -1,0 +1,427 @@
+"""The risk of one account: who may send what, and what is reserved for it.
+
+Rule 1: a request is checked and reserved in one step, so that two in a row can never both
+pass on the same room. A key that was used before never makes a second order.
+
+Rule 2: only an order's own durable news releases what it reserved.
+
+Rule 3: a message that was handled before, or that is older than one that was, changes
+nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final, assert_never
+
+from engine.domain.messages import (
+    DenyOrder,
+    FundsRead,
+    HaltScope,
+    OrderChanged,
+    PositionFilled,
+    PositionsRead,
+    ProfitSeen,
+    ReportAnomaly,
+    RequestAnswer,
+    RequestOrder,
+    RequestVerdict,
+    ResumeScope,
+    SessionChanged,
+)
+from engine.domain.risk.checks import Inputs, check_order
+from engine.domain.risk.effects import (
+    LimitsChanged,
+    ObserveChecks,
+    RiskEffect,
+    RiskMessage,
+    StartDenied,
+    StartOrder,
+)
+from engine.domain.risk.exposure import ZERO, Exposure, Reservation, measure
+from engine.domain.risk.holdings import Holdings
+from engine.domain.risk.limits import Limits, limits_view
+from engine.domain.risk.verdict import Code
+from engine.domain.values import (
+    TERMINAL,
+    AccountId,
+    ApprovedTicket,
+    BrokerOrderId,
+    ClientOrderId,
+    Coid,
+    ConId,
+    Execution,
+    OrderId,
+    Reason,
+    Scope,
+    ScopeKind,
+    SessionName,
+    SessionState,
+    Ticket,
+    TradingState,
+)
+from engine.domain.views import AccountView, Aged, LimitsView, OrderView, PositionView
+
+Effects = tuple[RiskEffect, ...]
+
+NS_PER_MS: Final = 1_000_000
+
+
+class AccountRisk:
+    """Everything that decides over one account's orders. It knows no clock and no socket."""
+
+    def __init__(
+        self,
+        account: AccountId,
+        session: SessionName,
+        limits: Limits,
+        *,
+        file_error: str | None = None,
+    ) -> None:
+        assert limits.account == account
+        self.account: Final = account
+        self._session = SessionChanged(
+            session=session,
+            state=SessionState.DOWN,
+            ready=False,
+            epoch=0,
+            reason=Reason(code=SessionState.DOWN.value, message="the session has not started"),
+        )
+        self._limits = limits
+        self._file_error = file_error
+        self._halts: dict[Scope, HaltScope] = {}
+        self._holdings = Holdings()
+        self._keys: dict[ClientOrderId, tuple[OrderId, str]] = {}
+        self._reservations: dict[OrderId, Reservation] = {}
+        self._open: dict[OrderId, Reservation] = {}
+        self._by_coid: dict[Coid, OrderId] = {}
+        self._by_broker_order_id: dict[BrokerOrderId, OrderId] = {}
+        self._currency: str | None = None
+        self._figures: dict[str, tuple[Decimal, int]] = {}
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+        return self._limits
+
+    @property
+    def trading_state(self) -> TradingState:
+        """The strictest of the file and of the halts of the firm, the groups, the account."""
+        return self._strictest(None)[0]
+
+    def is_halted(self, scope: Scope) -> bool:
+        """True while exactly this scope is halted, by a person or by the engine."""
+        return scope in self._halts
+
+    @property
+    def positions_known(self) -> bool:
+        """True once the broker's holdings were read; before, nothing may be increased."""
+        return self._holdings.known
+
+    def request(self, message: RequestOrder) -> tuple[RequestAnswer, Effects]:
+        """Approve and reserve, or deny. A key that was used before has no effects at all."""
+        ticket = message.ticket
+        assert ticket.account == self.account
+        if known := self._keys.get(ticket.client_order_id):
+            order_id, request_sha256 = known
+            same = request_sha256 == message.request_sha256
+            verdict = RequestVerdict.REPEATED if same else RequestVerdict.CONFLICT
+            return RequestAnswer(verdict=verdict, order_id=order_id), ()
+        assert message.order_id not in self._reservations
+        verdicts = check_order(self._inputs(message))
+        observe = ObserveChecks(account=self.account, verdicts=verdicts)
+        self._keys[ticket.client_order_id] = (message.order_id, message.request_sha256)
+        if reason := verdicts[-1].reason:
+            answer = RequestAnswer(verdict=RequestVerdict.DENIED, order_id=message.order_id)
+            return answer, (observe, StartDenied(denied=_deny(message, reason)))
+        self._by_coid[message.coid] = message.order_id
+        self._keep(_reserve(message))
+        answer = RequestAnswer(verdict=RequestVerdict.APPROVED, order_id=message.order_id)
+        return answer, (observe, StartOrder(approved=self._approve(message)))
+
+    def handle(self, message: RiskMessage) -> Effects:
+        """Take the news and return what must be done; mostly nothing."""
+        match message:
+            case OrderChanged(view=view):
+                return self._follow(view)
+            case PositionFilled():
+                return self._fill(message)
+            case PositionsRead():
+                return self._replace_positions(message)
+            case FundsRead():
+                self._note_funds(message)
+            case ProfitSeen():
+                self._note_profit(message)
+            case SessionChanged():
+                self._session = message
+            case LimitsChanged(limits=limits, file_error=file_error):
+                assert limits.account == self.account
+                self._limits, self._file_error = limits, file_error
+            case HaltScope():
+                return self._halt(message)
+            case ResumeScope():
+                self._halts.pop(message.scope, None)
+            case _:
+                assert_never(message)
+        return ()
+
+    def exposure(self, conid: ConId) -> Exposure:
+        """Return the account's standing in one contract."""
+        return measure(conid, self._holdings.quantity(conid), self._open.values())
+
+    def account_view(self, now_ns: int) -> AccountView:
+        """Show the account. It is ready when at least reducing orders can be sent."""
+        return AccountView(
+            account=self.account,
+            session=self._session.session,
+            session_state=self._session.state,
+            trading_state=self.trading_state,
+            ready=self._session.ready
+            and self.positions_known
+            and self.trading_state in (TradingState.NORMAL, TradingState.REDUCE_ONLY),
+            reason=self._obstacle(),
+            currency=self._currency,
+            net_liquidation=self._aged("net_liquidation", now_ns),
+            available_funds=self._aged("available_funds", now_ns),
+            daily_pnl=self._aged("daily_pnl", now_ns),
+            unrealized_pnl=self._aged("unrealized_pnl", now_ns),
+        )
+
+    def position_views(self, now_ns: int) -> tuple[PositionView, ...]:
+        """Show every contract that is held or worked, by conid."""
+        conids = {conid for conid, quantity in self._holdings.quantities.items() if quantity}
+        conids |= {reservation.conid for reservation in self._open.values()}
+        return tuple(self._position_view(conid, now_ns) for conid in sorted(conids))
+
+    def limits_view(self) -> LimitsView:
+        """Show the limits in force, and why a newer file is not."""
+        return limits_view(self._limits, self._file_error)
+
+    def _inputs(self, message: RequestOrder) -> Inputs:
+        state, source = self._strictest(message.ticket)
+        age_ms = _age_ms(message.quote.received_ns, message.now_ns) if message.quote else None
+        return Inputs(
+            ticket=message.ticket,
+            instrument=message.instrument,
+            quote=message.quote,
+            quote_age_ms=age_ms,
+            limits=self._limits,
+            exposure=self.exposure(message.ticket.conid),
+            session_ready=self._session.ready,
+            session_reason=self._session.reason,
+            trading_state=state,
+            trading_source=source,
+        )
+
+    def _approve(self, message: RequestOrder) -> ApprovedTicket:
+        return ApprovedTicket(
+            ticket=message.ticket,
+            order_id=message.order_id,
+            coid=message.coid,
+            session=self._session.session,
+            questions=self._limits.questions,
+            policy_hash=self._limits.policy_hash,
+            request_sha256=message.request_sha256,
+        )
+
+    def _keep(self, reservation: Reservation) -> None:
+        self._reservations[reservation.order_id] = reservation
+        if reservation.terminal and not reservation.open_quantity:
+            self._open.pop(reservation.order_id, None)
+        else:
+            self._open[reservation.order_id] = reservation
+
+    def _follow(self, view: OrderView) -> Effects:
+        assert view.account == self.account
+        known = self._reservations.get(view.order_id)
+        if known is not None and view.seq <= known.seq:
+            return ()
+        effects: Effects = ()
+        key = (view.order_id, view.request_sha256)
+        if self._keys.setdefault(view.client_order_id, key) != key:
+            detail = f"order {view.order_id} has the key {view.client_order_id!r} of another order"
+            effects = (ReportAnomaly(machine="risk", kind="key_used_twice", detail=detail),)
+        if view.coid is not None:
+            self._by_coid[view.coid] = view.order_id
+        if view.broker_order_id is not None:
+            self._by_broker_order_id[view.broker_order_id] = view.order_id
+        self._keep(
+            Reservation(
+                order_id=view.order_id,
+                conid=view.conid,
+                symbol=view.symbol,
+                side=view.side,
+                quantity=view.quantity,
+                filled_quantity=view.filled_quantity,
+                held_quantity=known.held_quantity if known else ZERO,
+                terminal=view.state in TERMINAL,
+                seq=view.seq,
+            )
+        )
+        return effects
+
+    def _fill(self, message: PositionFilled) -> Effects:
+        execution = message.execution
+        assert execution.account == self.account
+        if not self._holdings.fill(message):
+            return ()
+        order_id = self._order_of(execution)
+        if order_id is not None:
+            reservation = self._reservations[order_id]
+            held = reservation.held_quantity + execution.quantity
+            self._keep(_hold(reservation, held))
+        return ()
+
+    def _order_of(self, execution: Execution) -> OrderId | None:
+        order_id = None
+        if execution.coid is not None:
+            order_id = self._by_coid.get(execution.coid)
+        if order_id is None and execution.broker_order_id is not None:
+            order_id = self._by_broker_order_id.get(execution.broker_order_id)
+        return order_id
+
+    def _replace_positions(self, message: PositionsRead) -> Effects:
+        assert message.account == self.account
+        if not self._holdings.is_news(message):
+            return ()
+        if self._holdings.is_unsure(message):
+            detail = f"a fill of {self.account} came while its positions were read"
+            return (ReportAnomaly(machine="risk", kind="positions_unsure", detail=detail),)
+        breaks = self._holdings.replace(message)
+        for reservation in tuple(self._open.values()):
+            held = max(reservation.held_quantity, reservation.filled_quantity)
+            self._keep(_hold(reservation, held))
+        return tuple(
+            ReportAnomaly(
+                machine="risk",
+                kind="position_differs",
+                detail=(
+                    f"account={self.account} conid={found.conid}"
+                    f" counted={found.counted} broker={found.broker}"
+                ),
+            )
+            for found in breaks
+        )
+
+    def _halt(self, message: HaltScope) -> Effects:
+        if message.level is TradingState.NORMAL:
+            detail = f"a halt of {message.scope} to normal, only a resume lifts one"
+            return (ReportAnomaly(machine="risk", kind="halt_to_normal", detail=detail),)
+        latched = self._halts.get(message.scope)
+        if latched is None or message.level.strictness > latched.level.strictness:
+            self._halts[message.scope] = message
+        return ()
+
+    def _strictest(self, ticket: Ticket | None) -> tuple[TradingState, str]:
+        """Return the state that applies, and who or what says so."""
+        source = f"trading_state, {self._limits.source('trading_state')}"
+        found = (self._limits.trading_state, source)
+        for scope in self._scopes(ticket):
+            halt = self._halts.get(scope)
+            if halt is not None and halt.level.strictness > found[0].strictness:
+                found = (halt.level, f"{scope} halted by {halt.by}: {halt.reason}")
+        return found
+
+    def _scopes(self, ticket: Ticket | None) -> Iterator[Scope]:
+        yield Scope(kind=ScopeKind.FIRM)
+        for group in self._limits.groups:
+            yield Scope(kind=ScopeKind.GROUP, key=group)
+        yield Scope(kind=ScopeKind.ACCOUNT, key=self.account)
+        if ticket is not None:
+            yield Scope(kind=ScopeKind.INSTRUMENT, key=str(ticket.conid))
+            if ticket.strategy is not None:
+                yield Scope(kind=ScopeKind.STRATEGY, key=ticket.strategy)
+
+    def _obstacle(self) -> Reason | None:
+        """Return what stands in the way of an increasing order, None when nothing does."""
+        if not self._session.ready:
+            down = Reason(code=self._session.state.value, message="the session is not ready")
+            return self._session.reason or down
+        state, source = self._strictest(None)
+        if state is not TradingState.NORMAL:
+            reducing = state is TradingState.REDUCE_ONLY
+            code = Code.TRADING_REDUCE_ONLY if reducing else Code.TRADING_HALTED
+            return Reason(code=code.value, message=f"trading state {state} ({source})")
+        if not self.positions_known:
+            return Reason(code=Code.POSITION_UNKNOWN.value, message="positions were not read yet")
+        return None
+
+    def _position_view(self, conid: ConId, now_ns: int) -> PositionView:
+        exposure = self.exposure(conid)
+        quantity = self._holdings.quantities.get(conid, ZERO)
+        position = self._holdings.position(conid)
+        symbols = [order.symbol for order in self._reservations.values() if order.conid == conid]
+        # What the broker worked out for another quantity is not true any more.
+        valued = position if position and position.quantity == quantity else None
+        read_ns = self._holdings.read_ns
+        return PositionView(
+            account=self.account,
+            conid=conid,
+            symbol=position.symbol if position else next(iter(symbols), ""),
+            quantity=quantity,
+            working_buy=exposure.working_buy,
+            working_sell=exposure.working_sell,
+            average_price=valued.average_price if valued else None,
+            market_price=position.market_price if position else None,
+            market_value=valued.market_value if valued else None,
+            unrealized_pnl=valued.unrealized_pnl if valued else None,
+            currency=position.currency if position else None,
+            age_ms=None if read_ns is None else _age_ms(read_ns, now_ns),
+        )
+
+    def _note_funds(self, message: FundsRead) -> None:
+        funds = message.funds
+        assert funds.account == self.account
+        self._currency = funds.currency
+        self._note("net_liquidation", funds.net_liquidation, message.now_ns)
+        self._note("available_funds", funds.available_funds, message.now_ns)
+
+    def _note_profit(self, message: ProfitSeen) -> None:
+        result = message.result
+        assert result.account == self.account
+        self._note("net_liquidation", result.net_liquidation, message.now_ns)
+        self._note("daily_pnl", result.daily, message.now_ns)
+        self._note("unrealized_pnl", result.unrealized, message.now_ns)
+
+    def _note(self, name: str, value: Decimal | None, now_ns: int) -> None:
+        if value is not None and self._figures.get(name, (value, 0))[1] <= now_ns:
+            self._figures[name] = (value, now_ns)
+
+    def _aged(self, name: str, now_ns: int) -> Aged:
+        if name not in self._figures:
+            return Aged(value=None, age_ms=None)
+        value, seen_ns = self._figures[name]
+        return Aged(value=value, age_ms=_age_ms(seen_ns, now_ns))
+
+
+def _reserve(message: RequestOrder) -> Reservation:
+    ticket = message.ticket
+    return Reservation(
+        order_id=message.order_id,
+        conid=ticket.conid,
+        symbol=ticket.symbol,
+        side=ticket.side,
+        quantity=ticket.quantity,
+        filled_quantity=ZERO,
+        held_quantity=ZERO,
+        terminal=False,
+        seq=0,
+    )
+
+
+def _deny(message: RequestOrder, reason: Reason) -> DenyOrder:
+    return DenyOrder(
+        order_id=message.order_id,
+        ticket=message.ticket,
+        reason=reason,
+        request_sha256=message.request_sha256,
+    )
+
+
+def _age_ms(then_ns: int, now_ns: int) -> int:
+    """Return the age in milliseconds, rounded up and never negative."""
+    return max(-((then_ns - now_ns) // NS_PER_MS), 0)
+
+
+def _hold(reservation: Reservation, held_quantity: Decimal) -> Reservation:
+    return replace(reservation, held_quantity=held_quantity)

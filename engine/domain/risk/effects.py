@@ -1,0 +1,70 @@
+"""What an account's risk asks of its shell, and what it hears besides `domain.messages`."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from engine.domain.messages import (
+    DenyOrder,
+    FundsRead,
+    HaltScope,
+    OrderChanged,
+    PositionFilled,
+    PositionsRead,
+    ProfitSeen,
+    ReportAnomaly,
+    ResumeScope,
+    SessionChanged,
+)
+from engine.domain.risk.limits import Limits
+from engine.domain.risk.verdict import Verdict
+from engine.domain.values import AccountId, ApprovedTicket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsChanged:
+    """The risk file was read again.
+
+    `limits` are those in force, the older ones when the file was refused; then
+    `file_error` says why.
+    """
+
+    limits: Limits
+    file_error: str | None
+
+
+RiskMessage: TypeAlias = (
+    OrderChanged
+    | PositionFilled
+    | PositionsRead
+    | FundsRead
+    | ProfitSeen
+    | SessionChanged
+    | LimitsChanged
+    | HaltScope
+    | ResumeScope
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOrder:
+    """Start the order of this ticket; its exposure is reserved already."""
+
+    approved: ApprovedTicket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartDenied:
+    """Start an order that is DENIED from the beginning; nothing is reserved."""
+
+    denied: DenyOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveChecks:
+    """Count what the checks of one request found. The last verdict may be a refusal."""
+
+    account: AccountId
+    verdicts: tuple[Verdict, ...]
+
+
+RiskEffect: TypeAlias = StartOrder | StartDenied | ObserveChecks | ReportAnomaly

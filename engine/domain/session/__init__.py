@@ -1,0 +1,15 @@
+"""A gateway session: its machine, its submit lane, and its search for doubtful orders."""
+
+from engine.domain.session.lane import SEND_WINDOW_MS, SubmitLane
+from engine.domain.session.lookups import LOOKUP_HEALTHY_MS_MAX, Lookups
+from engine.domain.session.machine import Session
+from engine.domain.session.settings import SessionSettings
+
+__all__ = [
+    "LOOKUP_HEALTHY_MS_MAX",
+    "SEND_WINDOW_MS",
+    "Lookups",
+    "Session",
+    "SessionSettings",
+    "SubmitLane",
+]

@@ -1,0 +1,44 @@
+"""The submit lane of a session: one conversation about an order at a time.
+
+The broker voids an open question as soon as another order request arrives, and then
+nobody can say what became of the order. So a turn lasts from the send to the final answer.
+"""
+
+from collections import deque
+from typing import Final
+
+from engine.domain.messages import TurnGranted
+from engine.domain.values import OrderId
+
+SEND_WINDOW_MS: Final = 2_000
+"""An order must be on the wire this soon after its turn came, or it is not sent."""
+
+
+class SubmitLane:
+    """Orders that wait, first come first served, and the one whose turn it is."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[OrderId] = deque()
+        self._turn: OrderId | None = None
+
+    def join(self, order_id: OrderId) -> None:
+        """Wait for a turn."""
+        self._waiting.append(order_id)
+
+    def leave(self, order_id: OrderId) -> None:
+        """End the turn, or stop waiting; an order that does neither is ignored."""
+        if self._turn == order_id:
+            self._turn = None
+        elif order_id in self._waiting:
+            self._waiting.remove(order_id)
+
+    def next_turn(self, epoch: int, now_ns: int) -> TurnGranted | None:
+        """Give the next order its turn; None while one has it, or nobody waits."""
+        if self._turn is not None or not self._waiting:
+            return None
+        self._turn = self._waiting.popleft()
+        return TurnGranted(
+            order_id=self._turn,
+            session_epoch=epoch,
+            send_by_ns=now_ns + SEND_WINDOW_MS * 1_000_000,
+        )

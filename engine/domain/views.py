@@ -1,0 +1,174 @@
+"""What the engine shows: snapshots for the API, the command line and the metrics.
+
+A view is made from durable state only: an order's view carries the sequence number of
+the journal record that made it so. Ages are milliseconds at the moment of asking.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.domain.values import (
+    AccountId,
+    BrokerOrderId,
+    ClientOrderId,
+    Coid,
+    Confidence,
+    ConId,
+    OrderId,
+    OrderState,
+    OrderType,
+    Pending,
+    Reason,
+    SessionName,
+    SessionState,
+    Side,
+    TimeInForce,
+    TradingState,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderView:
+    """An order as everybody outside its actor sees it. Times are epoch nanoseconds.
+
+    `request_sha256` is the digest of the client's request; it never leaves the engine.
+    """
+
+    order_id: OrderId
+    client_order_id: ClientOrderId
+    account: AccountId
+    conid: ConId
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    filled_quantity: Decimal
+    average_price: Decimal | None
+    limit_price: Decimal | None
+    tif: TimeInForce
+    strategy: str | None
+    state: OrderState
+    pending: Pending
+    confidence: Confidence
+    reason: Reason | None
+    coid: Coid | None
+    broker_order_id: BrokerOrderId | None
+    created_at_ns: int
+    updated_at_ns: int
+    seq: int
+    request_sha256: str
+
+    @property
+    def remaining_quantity(self) -> Decimal:
+        """What could still fill, whatever the state; never negative."""
+        return max(self.quantity - self.filled_quantity, Decimal(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionView:
+    """A gateway session. `reason` says why it is not ready; it is None when READY."""
+
+    name: SessionName
+    state: SessionState
+    reason: Reason | None
+    accounts: tuple[AccountId, ...]
+    gateway: str
+    epoch: int
+    since_ns: int
+    socket_connected: bool
+    last_heartbeat_age_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aged:
+    """A figure with its age; both None when it was never received."""
+
+    value: Decimal | None
+    age_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountView:
+    """An account: may it trade, why not, and its money."""
+
+    account: AccountId
+    session: SessionName
+    session_state: SessionState
+    trading_state: TradingState
+    ready: bool
+    reason: Reason | None
+    currency: str | None
+    net_liquidation: Aged
+    available_funds: Aged
+    daily_pnl: Aged
+    unrealized_pnl: Aged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionView:
+    """A holding: the broker's last figure moved by the fills seen since.
+
+    `working_buy` and `working_sell` are what open orders could still add.
+    """
+
+    account: AccountId
+    conid: ConId
+    symbol: str
+    quantity: Decimal
+    working_buy: Decimal
+    working_sell: Decimal
+    average_price: Decimal | None
+    market_price: Decimal | None
+    market_value: Decimal | None
+    unrealized_pnl: Decimal | None
+    currency: str | None
+    age_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitView:
+    """One effective limit. `source` is `risk.yaml:12` or `built-in`."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsView:
+    """The limits in force for an account, and the state of the file they came from.
+
+    `file_error` is None, or why the file on disk was refused; then the older, good
+    version stays in force.
+    """
+
+    account: AccountId
+    groups: tuple[str, ...]
+    version: int
+    policy_hash: str
+    limits: tuple[LimitView, ...]
+    file_error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """One journal record as `/v1/events` carries it; `body` is canonical JSON."""
+
+    seq: int
+    at_ns: int
+    type: str
+    account: AccountId | None
+    order_id: OrderId | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthView:
+    """Startup, liveness and readiness, with the reason of each session that is not ready."""
+
+    started: bool
+    alive: bool
+    ready: bool
+    draining: bool
+    sessions: tuple[SessionView, ...]
+    problems: tuple[Reason, ...]

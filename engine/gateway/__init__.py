@@ -1,0 +1,1 @@
+"""How the engine reaches the broker's gateway."""

@@ -1,0 +1,185 @@
+"""A session's own requests over HTTP; each is answered by exactly one message."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+from urllib.parse import quote
+
+from engine.domain.messages import (
+    AuthStatusRead,
+    CallDone,
+    CallFailed,
+    CallGateway,
+    Failure,
+    FailureKind,
+    FundsRead,
+    OrdersRead,
+    PositionsRead,
+    SessionCall,
+    SessionMessage,
+    TradesRead,
+)
+from engine.domain.values import AccountId
+from engine.gateway.client import Broken, GatewayClient, Lane, NoAnswer, Request
+from engine.gateway.wire import session as wire
+from engine.gateway.wire.lenient import BadAnswer
+
+_TRADES_DAYS: Final = 2
+"""Today's executions, and those of a session that began before midnight."""
+
+FAILURES: Final = {
+    Broken.LATE: FailureKind.TIMEOUT,
+    Broken.RATE_LIMITED: FailureKind.RATE_LIMITED,
+    Broken.UNREACHABLE: FailureKind.UNREACHABLE,
+    Broken.TLS_REFUSED: FailureKind.TLS_REFUSED,
+    Broken.TIMEOUT: FailureKind.TIMEOUT,
+    Broken.DISCONNECTED: FailureKind.UNREACHABLE,
+    Broken.TOO_LARGE: FailureKind.BAD_ANSWER,
+    Broken.CLOSED: FailureKind.UNREACHABLE,
+}
+
+
+async def fetch(client: GatewayClient, request: Request) -> object:
+    """Make a reading request and return its document.
+
+    Raises `wire.CallRefused` when there is none.
+    """
+    result = await client.request(request)
+    if isinstance(result, NoAnswer):
+        raise wire.CallRefused(Failure(kind=FAILURES[result.why], message=result.message))
+    return wire.read(result.status, result.body)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSessionGateway:
+    """Makes the requests that keep a session open and read its state."""
+
+    client: GatewayClient
+
+    def call(self, effect: CallGateway, tell: Callable[[SessionMessage], None]) -> None:
+        """Make the request."""
+        self.client.answer(self._call(effect), tell, partial(_failed, effect.call))
+
+    async def _call(self, effect: CallGateway) -> SessionMessage:
+        try:
+            return await self._answer(effect)
+        except wire.CallRefused as refused:
+            return CallFailed(call=effect.call, failure=refused.failure)
+        except BadAnswer as error:
+            failure = Failure(kind=FailureKind.BAD_ANSWER, message=str(error))
+            return CallFailed(call=effect.call, failure=failure)
+
+    async def _answer(self, effect: CallGateway) -> SessionMessage:
+        match effect.call:
+            case SessionCall.AUTH_STATUS | SessionCall.OPEN_BROKERAGE | SessionCall.TICKLE:
+                return await self._auth(effect)
+            case SessionCall.ACCOUNTS:
+                return wire.accounts(await self._get("/iserver/accounts"))
+            case SessionCall.PORTFOLIO_ACCOUNTS:
+                interval_ms = self.client.pacing.portfolio_accounts_interval_ms
+                await self._get("/portfolio/accounts", interval_ms=interval_ms)
+                return CallDone(call=effect.call)
+            case SessionCall.SUPPRESS:
+                return await self._suppress(effect)
+            case SessionCall.ORDERS:
+                return await self._orders(force=effect.force)
+            case SessionCall.TRADES:
+                document = await self._get(
+                    "/iserver/account/trades",
+                    query=f"?days={_TRADES_DAYS}",
+                    interval_ms=self.client.pacing.trades_interval_ms,
+                )
+                return TradesRead(executions=wire.trades(document))
+            case SessionCall.POSITIONS:
+                return await self._positions(_account(effect))
+            case SessionCall.FUNDS:
+                return await self._funds(_account(effect))
+
+    async def _auth(self, effect: CallGateway) -> AuthStatusRead:
+        match effect.call:
+            case SessionCall.TICKLE:
+                interval_ms = self.client.pacing.tickle_interval_ms
+                document = await self._post("/tickle", interval_ms=interval_ms)
+                status, token = wire.tickle(document)
+                self.client.stream_token = token
+            case SessionCall.OPEN_BROKERAGE:
+                body = wire.open_brokerage_body(compete=effect.compete)
+                status = wire.auth_status(await self._post("/iserver/auth/ssodh/init", body=body))
+            case _:
+                status = wire.auth_status(await self._post("/iserver/auth/status"))
+        return AuthStatusRead(call=effect.call, status=status)
+
+    async def _suppress(self, effect: CallGateway) -> CallDone:
+        # The broker answers an empty list with HTTP 500.
+        if effect.message_ids:
+            body = wire.suppress_body(effect.message_ids)
+            await self._post("/iserver/questions/suppress", body=body)
+        return CallDone(call=effect.call)
+
+    async def _orders(self, *, force: bool) -> OrdersRead:
+        # Never with `filters`: they stick to the broker's cache and silence the stream.
+        document = await self._get(
+            "/iserver/account/orders",
+            query="?force=true" if force else "",
+            interval_ms=self.client.pacing.orders_interval_ms,
+        )
+        rows, snapshot = wire.orders(document)
+        return OrdersRead(rows=rows, snapshot=snapshot, forced=force)
+
+    async def _positions(self, account: AccountId) -> PositionsRead:
+        started_ns = self.client.clock()
+        document = await self._get(
+            f"/portfolio2/{quote(account, safe='')}/positions",
+            endpoint="/portfolio2/{account}/positions",
+        )
+        return PositionsRead(
+            account=account,
+            positions=wire.positions(account, document),
+            started_ns=started_ns,
+            ended_ns=self.client.clock(),
+        )
+
+    async def _funds(self, account: AccountId) -> FundsRead:
+        document = await self._get(
+            f"/portfolio/{quote(account, safe='')}/summary",
+            endpoint="/portfolio/{account}/summary",
+        )
+        return FundsRead(funds=wire.funds(account, document), now_ns=self.client.clock())
+
+    async def _get(
+        self, path: str, *, query: str = "", endpoint: str | None = None, interval_ms: int = 0
+    ) -> object:
+        return await fetch(
+            self.client,
+            Request(
+                method="GET",
+                path=path + query,
+                endpoint=endpoint or path,
+                lane=Lane.STATUS,
+                interval_ms=interval_ms,
+            ),
+        )
+
+    async def _post(self, path: str, *, body: bytes | None = None, interval_ms: int = 0) -> object:
+        return await fetch(
+            self.client,
+            Request(
+                method="POST",
+                path=path,
+                endpoint=path,
+                lane=Lane.STATUS,
+                body=body,
+                interval_ms=interval_ms,
+            ),
+        )
+
+
+def _account(effect: CallGateway) -> AccountId:
+    assert effect.account is not None, f"{effect.call} needs an account"
+    return effect.account
+
+
+def _failed(call: SessionCall, error: Exception) -> CallFailed:
+    message = f"{type(error).__name__}: {error}"
+    return CallFailed(call=call, failure=Failure(kind=FailureKind.SERVER_ERROR, message=message))

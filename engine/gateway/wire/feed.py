@@ -1,0 +1,174 @@
+"""The broker's words on the WebSocket: what is asked for, and what messages say.
+
+Rule 1: prices never come here; the Rust decoder reads them.
+
+Rule 2: one message that cannot be read is reported and left out, and never ends the
+stream: news that was missed is found by the next poll.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import msgspec
+
+from engine.domain.messages import (
+    AuthStreamed,
+    HeartbeatSeen,
+    SendTopic,
+    StreamRefused,
+    SystemSucceeded,
+    Topic,
+)
+from engine.domain.values import Execution, OrderRow, ProfitAndLoss
+from engine.gateway.wire.lenient import BadAnswer, Row, as_row, decode, excerpt, flag, rows_in
+from engine.gateway.wire.lenient import sentence as _sentence
+from engine.gateway.wire.rows import execution, order_row, results
+
+QUOTE_FIELDS: Final = ("31", "84", "85", "86", "88", "7059", "87", "7762", "7741", "6509")
+"""Last price; bid, ask size, ask, bid size; last size; volume, rounded and exact; prior close;
+availability."""
+
+_NOTICES: Final = frozenset({"act", "blt", "ntf"})
+_WAITING: Final = "waiting for session"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamNews:
+    """What one message says of orders, executions and results, in its order."""
+
+    rows: tuple[OrderRow, ...] = ()
+    executions: tuple[Execution, ...] = ()
+    results: tuple[ProfitAndLoss, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionWanted:
+    """The broker does not know whose stream this is, and waits for the session's token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A message for people: a bulletin, a notification, a change of the account."""
+
+    topic: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A message, or a part of one, that nobody could read."""
+
+    topic: str
+    detail: str
+
+
+OtherPart: TypeAlias = (
+    SessionWanted | Notice | Unread | SystemSucceeded | HeartbeatSeen | AuthStreamed | StreamRefused
+)
+StreamPart: TypeAlias = StreamNews | OtherPart
+
+
+def request(effect: SendTopic) -> bytes:
+    """Return the text that asks for a topic, or ends it."""
+    match effect.topic:
+        case Topic.QUOTES:
+            fields = msgspec.json.encode({"fields": QUOTE_FIELDS})
+            return b"smd+%d+%b" % (_conid(effect), fields)
+        case Topic.STOP_QUOTES:
+            return b"umd+%d+{}" % _conid(effect)
+        case Topic.ORDERS:
+            return b"sor+{}"
+        case Topic.TRADES:
+            return b'str+{"realtimeUpdatesOnly":false,"days":1}'
+        case Topic.RESULTS:
+            return b"spl+{}"
+        case Topic.KEEP_ALIVE:
+            return b"tic"
+
+
+def session_answer(token: str) -> bytes:
+    """Return what the broker waits for when it says "waiting for session"."""
+    return msgspec.json.encode({"session": token})
+
+
+def read(topic: str, payload: bytes) -> tuple[StreamPart, ...]:
+    """Return what a message says, in its order; nothing for one that says nothing to us."""
+    try:
+        row = as_row(decode(payload), "the message")
+    except BadAnswer:
+        # The old keep-alive's answer is plain text; whatever else is not JSON was cut off.
+        return (Unread(topic=topic, detail=excerpt(payload)),)
+    if row.get("error"):
+        words = _sentence(row["error"]) or excerpt(payload)
+        return (StreamRefused(topic=topic, text=words),)
+    try:
+        return _read(topic, row, payload)
+    except BadAnswer as error:
+        return (Unread(topic=topic, detail=f"{error}: {excerpt(payload)}"),)
+
+
+def _read(topic: str, row: Row, payload: bytes) -> tuple[StreamPart, ...]:
+    match topic:
+        case "sor" | "str":
+            return _news(topic, row.get("args"))
+        case "spl":
+            return (StreamNews(results=results(row.get("args"))),)
+        case "system":
+            return _system(row)
+        case "tic":
+            return () if flag(row, "alive") is False else (HeartbeatSeen(),)
+        case "sts":
+            return _auth(as_row(row.get("args"), "sts args"))
+        case _ if topic in _NOTICES:
+            return _notices(topic, row)
+        case "" if row.get("message") == _WAITING:
+            return (SessionWanted(),)
+        case _:
+            return (Unread(topic=topic, detail=excerpt(payload)),)
+
+
+def _news(topic: str, args: object) -> tuple[StreamPart, ...]:
+    """Return the rows that can be read, in order, and a report of each that cannot."""
+    rows: list[OrderRow] = []
+    executions: list[Execution] = []
+    unread: list[Unread] = []
+    for row in rows_in(args):
+        try:
+            if topic == "sor":
+                rows.append(order_row(row))
+            else:
+                executions.append(execution(row))
+        except BadAnswer as error:
+            unread.append(Unread(topic=topic, detail=str(error)))
+    if not (rows or executions):
+        return tuple(unread)
+    return (StreamNews(rows=tuple(rows), executions=tuple(executions)), *unread)
+
+
+def _system(row: Row) -> tuple[StreamPart, ...]:
+    if "success" in row:
+        return (SystemSucceeded(paper=flag(row, "isPaper") is True),)
+    return (HeartbeatSeen(),) if "hb" in row else ()
+
+
+def _auth(args: Row) -> tuple[StreamPart, ...]:
+    authenticated, competing = flag(args, "authenticated"), flag(args, "competing")
+    if authenticated is None and competing is None:
+        return ()
+    return (AuthStreamed(authenticated=authenticated, competing=competing),)
+
+
+def _notices(topic: str, row: Row) -> tuple[StreamPart, ...]:
+    if topic == "act":
+        return (Notice(topic=topic, text="the accounts of the session were sent"),)
+    return tuple(Notice(topic=topic, text=_notice_text(item)) for item in rows_in(row.get("args")))
+
+
+def _notice_text(item: Mapping[str, object]) -> str:
+    return _sentence(item.get("text")) or _sentence(item.get("message")) or "a notice without text"
+
+
+def _conid(effect: SendTopic) -> int:
+    assert effect.conid is not None, f"{effect.topic} needs a conid"
+    return effect.conid

@@ -1,0 +1,19 @@
+"""The append-only log that orders are rebuilt from."""
+
+from engine.journal.errors import (
+    JournalCorrupt,
+    JournalError,
+    JournalLocked,
+    JournalUnsupported,
+)
+from engine.journal.open import open_journal
+from engine.journal.sqlite import SqliteJournal
+
+__all__ = [
+    "JournalCorrupt",
+    "JournalError",
+    "JournalLocked",
+    "JournalUnsupported",
+    "SqliteJournal",
+    "open_journal",
+]

@@ -1,0 +1,339 @@
+"""The server: TLS, paths, limits and faults around the world's handlers.
+
+Rule 1: it behaves as the broker's gateway does in front of its upstream: a few
+requests at a time, unknown paths redirected, chunked bodies lost, chunked
+answers, and no answer at all when the upstream never gave one.
+
+Rule 2: one loop does everything; a handler runs from its checks to its effects
+without a pause.
+"""
+
+import asyncio
+import contextlib
+import re
+import ssl
+import tempfile
+import time
+from pathlib import Path
+from typing import Final, Self
+
+import structlog
+from aiohttp import web
+
+from engine.sim import (
+    rest_contracts,
+    rest_market_data,
+    rest_order_reads,
+    rest_orders,
+    rest_portfolio,
+    rest_session,
+)
+from engine.sim.answers import Answer, Call, Fate, decode, refused, text
+from engine.sim.certificate import load_or_make_certificate
+from engine.sim.config import SimConfig
+from engine.sim.faults import Faults
+from engine.sim.pacing import Pacing
+from engine.sim.routes import Match, Router
+from engine.sim.session import Tier
+from engine.sim.stream import ClientSocket
+from engine.sim.venue import Venue
+from engine.sim.world import World
+
+_log = structlog.get_logger("engine.sim")
+
+TICK_S: Final = 0.01
+GONE_POLL_S: Final = 0.05
+LOGIN_PATH: Final = "/sso/Login?forwardTo=22&RL=1&ip2loc=US"
+# The real gateway redirects to the broker's host; a name that never resolves
+# keeps a client that follows redirects on this machine.
+UPSTREAM_URL: Final = "https://upstream.invalid"
+_FORWARDED: Final = re.compile(r"^/(?:v1|qa|ci|alpha|local)/(?:portal|am|api|tws)(/.*)$")
+_SOCKET_PATH: Final = "/ws"
+_NOT_FOUND: Final = Answer(
+    body="<html><body><h1>Resource not found</h1></body></html>",
+    status=404,
+    is_text=True,
+    content_type="text/html",
+)
+_PREFLIGHT_HEADERS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST,GET,OPTIONS,DELETE,PUT",
+    "Access-Control-Allow-Headers": "Content-Type,portal,Cookie",
+}
+
+
+class SimGateway:
+    """A simulated gateway; use it as an async context manager, or start and stop it.
+
+    `url`, `ca_file` and `pin_sha256` are set once it has started. `faults` may
+    be changed at any time; `venue` is the truth to compare with.
+    """
+
+    def __init__(self, config: SimConfig, *, faults: Faults | None = None) -> None:
+        self.config = config
+        self.faults = faults or Faults()
+        self.world = World(config, _wall_clock(), self.faults)
+        self.pacing = Pacing()
+        self.url = ""
+        self.ca_file = Path()
+        self.pin_sha256 = ""
+        self._router = Router(
+            (
+                *rest_session.ROUTES,
+                *rest_contracts.ROUTES,
+                *rest_market_data.ROUTES,
+                *rest_portfolio.ROUTES,
+                *rest_orders.ROUTES,
+                *rest_order_reads.ROUTES,
+            )
+        )
+        self._slots = asyncio.Semaphore(config.upstream_slots)
+        self._stopping = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self._ticker: asyncio.Task[None] | None = None
+        self._exit = contextlib.ExitStack()
+
+    @property
+    def venue(self) -> Venue:
+        """The venue behind the gateway."""
+        return self.world.venue
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen; afterwards `url` says where.
+
+        Raises:
+            OSError: The port is taken or the certificate folder cannot be written.
+        """
+        directory = self.config.cert_dir
+        if directory is None:
+            directory = Path(
+                self._exit.enter_context(tempfile.TemporaryDirectory(prefix="engine-sim-"))
+            )
+        certificate = load_or_make_certificate(directory)
+        self.ca_file, self.pin_sha256 = certificate.certificate_file, certificate.pin_sha256
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate.certificate_file, certificate.key_file)
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        try:
+            await self._runner.setup()
+            site = web.TCPSite(
+                self._runner, self.config.host, self.config.port, ssl_context=context
+            )
+            await site.start()
+        except OSError:
+            await self.stop()
+            raise
+        shown = "127.0.0.1" if self.config.host in {"0.0.0.0", ""} else self.config.host  # noqa: S104 - compared, not bound
+        host = f"[{shown}]" if ":" in shown else shown
+        self.url = f"https://{host}:{self._runner.addresses[0][1]}"
+        self._ticker = asyncio.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """Close every connection and forget everything but the kept certificate."""
+        self._stopping.set()
+        for subscriber in tuple(self.world.subscribers):
+            subscriber.close()
+        if self._runner is not None:
+            server = self._runner.server
+            transports = [row.transport for row in server.connections] if server else []
+            await self._runner.cleanup()
+            self._runner = None
+            # A TLS close waits for the client's part of it, which an idle
+            # keep-alive client does not send.
+            for transport in transports:
+                if transport is not None:
+                    transport.abort()
+            await asyncio.sleep(0)
+        if self._ticker is not None:
+            await self._ticker
+            self._ticker = None
+        self._exit.close()
+
+    async def _tick(self) -> None:
+        """Move the world on until the gateway stops."""
+        try:
+            while not self._stopping.is_set():
+                self.world.advance(self.world.clock_ms())
+                await asyncio.sleep(TICK_S)
+        except Exception:
+            # Without this line a stopped market would look like a quiet one.
+            _log.exception("market_stopped")
+            raise
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        forwarded = _FORWARDED.match(request.path)
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=_PREFLIGHT_HEADERS)
+        if forwarded is None:
+            return self._serve_locally(request)
+        path = forwarded[1].rstrip("/") or "/"
+        if path == _SOCKET_PATH and request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_socket(request)
+        body = await self._read_body(request)
+        if path == "/iserver/reauthenticate":
+            answer = self._reauthenticate()
+            return _response(answer)
+        async with self._slots:
+            if self.faults.extra_latency_ms:
+                self.faults.struck["extra_latency_ms"] += 1
+                await asyncio.sleep(self.faults.extra_latency_ms / 1000)
+            answer = self._answer(
+                Call(
+                    method=request.method,
+                    path=path,
+                    query=dict(request.query),
+                    body=body,
+                    now_ms=self.world.clock_ms(),
+                )
+            )
+            return await self._deliver(request, answer)
+
+    def _serve_locally(self, request: web.Request) -> web.Response:
+        """What the gateway answers itself: the login pages, and redirects for the rest."""
+        match request.method, request.path:
+            case "GET", "/":
+                return web.Response(status=302, headers={"Location": LOGIN_PATH})
+            case "GET", "/sso/Login":
+                page = '<form method="post" action="/sso/Dispatcher"><button>Log in</button></form>'
+                return _response(Answer(body=page, is_text=True, content_type="text/html"))
+            case "POST", "/sso/Dispatcher":
+                self.world.session.log_in(self.world.clock_ms())
+                _log.info("client_logged_in", username=self.config.username)
+                return _response(text("Client login succeeds"))
+            case "GET", "/clear":
+                return _response(text("cleared"))
+            case _:
+                location = f"{UPSTREAM_URL}{request.path_qs}"
+                return web.Response(status=302, headers={"Location": location})
+
+    async def _read_body(self, request: web.Request) -> object:
+        payload = await request.read()
+        if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+            # The gateway forwards an empty body in this case.
+            return None
+        return decode(payload) if payload else None
+
+    def _reauthenticate(self) -> Answer:
+        """Answered by the gateway itself, at once; the session opens later."""
+        session, now_ms = self.world.session, self.world.clock_ms()
+        if session.login is None:
+            return Answer(body={"error": "not logged in"})
+        session.open_brokerage(now_ms)
+        return Answer(body={"message": "triggered"})
+
+    def _answer(self, call: Call) -> Answer:
+        """From a call to its answer, with everything that happens in between."""
+        world, now_ms = self.world, call.now_ms
+        world.apply_faults()
+        if self.faults.unauthorized:
+            self.faults.struck["unauthorized"] += 1
+            return text("Access Denied", 401)
+        match = self._router.match(call.method, call.path)
+        if not self._admitted(call, match):
+            return text("Too Many Requests", 429)
+        if match is None:
+            login = world.session.missing(Tier.LOGIN, now_ms)
+            return _NOT_FOUND if login is None else refused(login)
+        world.session.touch(now_ms)
+        missing = world.session.missing(match.route.tier, now_ms)
+        if missing is not None:
+            return refused(missing)
+        if match.route.is_order_request:
+            world.session.invalidate_question()
+        answer = match.route.handler(
+            world,
+            Call(
+                method=call.method,
+                path=call.path,
+                query=call.query,
+                body=call.body,
+                now_ms=now_ms,
+                parts=match.parts,
+            ),
+        )
+        world.publish()
+        return answer
+
+    def _admitted(self, call: Call, match: Match | None) -> bool:
+        if not self.config.enforce_pacing:
+            return True
+        per_ms = match.route.per_ms if match is not None else 0
+        # A read that clears the cache has a pace of its own, because it must be
+        # followed by a plain one to be of any use.
+        key = f"{match.route.pattern if match else call.path}:{call.flag('force')}"
+        return self.pacing.admits(
+            key,
+            call.now_ms,
+            per_ms=per_ms,
+            burst=match.route.burst if match is not None else 1,
+            box_ms=int(self.faults.penalty_box_s * 1000),
+        )
+
+    async def _deliver(self, request: web.Request, answer: Answer) -> web.Response:
+        if answer.fate is Fate.SENT:
+            return _response(answer)
+        transport = request.transport
+        if answer.fate is Fate.CUT and transport is not None:
+            transport.write(_raw(answer)[: answer.bytes_max])
+            transport.abort()
+        # The upstream slot stays taken until the client gives up, as in the
+        # real gateway, which has no timeout of its own.
+        while not self._stopping.is_set() and transport is not None and not transport.is_closing():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), GONE_POLL_S)
+            transport = request.transport
+        if transport is not None:
+            transport.abort()
+        return web.Response(status=502)
+
+    async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(autoping=False, compress=False)
+        await socket.prepare(request)
+        await ClientSocket(self.world, socket).run()
+        return socket
+
+
+def _wall_clock() -> "_Clock":
+    return _Clock()
+
+
+class _Clock:
+    """Epoch milliseconds that never go backwards."""
+
+    def __init__(self) -> None:
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+
+    def __call__(self) -> int:
+        return (time.monotonic_ns() + self._offset_ns) // 1_000_000
+
+
+def _response(answer: Answer) -> web.Response:
+    response = web.Response(
+        body=answer.encoded(),
+        status=answer.status,
+        content_type=answer.content_type,
+        charset="utf-8",
+    )
+    response.enable_chunked_encoding()
+    return response
+
+
+def _raw(answer: Answer) -> bytes:
+    """The whole answer as it would go over the wire, for cutting it anywhere."""
+    body = answer.encoded()
+    head = (
+        f"HTTP/1.1 {answer.status} OK\r\n"
+        f"Content-Type: {answer.content_type}; charset=utf-8\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
+        f"{len(body):x}\r\n"
+    )
+    return head.encode() + body + b"\r\n0\r\n\r\n"

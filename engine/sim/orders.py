@@ -1,0 +1,105 @@
+"""What the venue knows of an order, and the news it hands out.
+
+Rule: news carries a copy of the order as it was at that moment.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from engine.sim.tickets import Ticket
+
+
+class OrderStatus(StrEnum):
+    """The broker's words for where an order is."""
+
+    INACTIVE = "Inactive"
+    PENDING_SUBMIT = "PendingSubmit"
+    PRE_SUBMITTED = "PreSubmitted"
+    SUBMITTED = "Submitted"
+    FILLED = "Filled"
+    PENDING_CANCEL = "PendingCancel"
+    CANCELLED = "Cancelled"
+
+
+ENDED: Final = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED})
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """One order the venue accepted.
+
+    `rejected` marks an Inactive order that stays so; `reason` says why an
+    order was cancelled or rejected by the venue and is None otherwise.
+    """
+
+    order_id: int
+    ticket: Ticket
+    accepted_at_ms: int
+    updated_at_ms: int
+    status: OrderStatus = OrderStatus.INACTIVE
+    filled_quantity: Decimal = Decimal(0)
+    average_price: Decimal = Decimal(0)
+    triggered: bool = False
+    rejected: bool = False
+    reason: str | None = None
+    pieces: tuple[Decimal, ...] = ()
+
+    @property
+    def remaining_quantity(self) -> Decimal:
+        """What is still to be filled; what a cancel left over counts too."""
+        return self.ticket.quantity - self.filled_quantity
+
+    @property
+    def working(self) -> bool:
+        """True while it can still be filled or cancelled."""
+        return self.status not in ENDED and not self.rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One trade of one order."""
+
+    execution_id: str
+    order_id: int
+    ticket: Ticket
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+    at_ms: int
+    position_after: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """An order POST that reached the venue, whatever became of it."""
+
+    account: str
+    body: Any
+    coid: str | None
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderChanged:
+    """An order is in this state now."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traded:
+    """An execution happened; its commission is not known yet."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommissionKnown:
+    """The commission of an earlier execution arrived."""
+
+    execution: Execution
+
+
+News = OrderChanged | Traded | CommissionKnown

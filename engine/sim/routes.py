@@ -1,0 +1,69 @@
+"""Which handler serves which path, and what it needs first.
+
+Rule: patterns are compared segment by segment; a segment in braces matches any
+one segment and hands it over by its name. Fixed segments win over braces
+because they are listed first.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from engine.sim.answers import Answer, Call
+from engine.sim.session import Tier
+from engine.sim.world import World
+
+Handler = Callable[[World, Call], Answer]
+
+GET: Final = ("GET",)
+POST: Final = ("POST",)
+DELETE: Final = ("DELETE",)
+GET_OR_POST: Final = ("GET", "POST")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One path of the API.
+
+    `is_order_request` marks what invalidates an open question; `per_ms` is the
+    shortest time between `burst` calls and the next, 0 for no limit of its own.
+    """
+
+    methods: tuple[str, ...]
+    pattern: str
+    handler: Handler
+    tier: Tier = Tier.LOGIN
+    is_order_request: bool = False
+    per_ms: int = 0
+    burst: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A route found for a path, and the segments its braces matched."""
+
+    route: Route
+    parts: Mapping[str, str]
+
+
+class Router:
+    """All routes of the API."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = tuple((route.pattern.strip("/").split("/"), route) for route in routes)
+
+    def match(self, method: str, path: str) -> Match | None:
+        """The first route for this method and path, None when there is none."""
+        segments = path.strip("/").split("/")
+        for pattern, route in self._routes:
+            if method not in route.methods or len(pattern) != len(segments):
+                continue
+            parts: dict[str, str] = {}
+            for wanted, found in zip(pattern, segments, strict=True):
+                if wanted.startswith("{"):
+                    parts[wanted.strip("{}")] = found
+                elif wanted != found:
+                    break
+            else:
+                return Match(route=route, parts=parts)
+        return None

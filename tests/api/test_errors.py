@@ -1,0 +1,82 @@
+import json
+from decimal import Decimal
+
+import pytest
+from aiohttp import web
+
+from engine.api.errors import ApiError, bad_field, detail, from_engine, from_http, shown
+from engine.domain.ports import EngineDraining, JournalUnavailable, UnknownAccount, UnknownOrder
+
+
+def test_an_error_is_one_object_with_code_message_and_details() -> None:
+    response = ApiError(400, "CODE", "words", details={"field": "f"}, close=True).response()
+
+    assert isinstance(response.body, bytes)
+    assert json.loads(response.body) == {
+        "error": {"code": "CODE", "message": "words", "details": {"field": "f"}}
+    }
+    assert (response.status, response.content_type) == (400, "application/json")
+    assert response.keep_alive is False
+
+
+def test_a_bad_field_says_what_was_given_and_what_is_allowed() -> None:
+    error = bad_field(field="side", value="LONG", allowed="BUY, SELL")
+
+    assert error.message == 'side is "LONG"; allowed: BUY, SELL'
+
+
+def test_a_long_value_is_cut_and_measured() -> None:
+    assert shown("x" * 1000) == '"' + "x" * 63 + "… (1002 characters)"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (UnknownAccount("DU9"), (404, "UNKNOWN_ACCOUNT")),
+        (UnknownOrder("1-1"), (404, "UNKNOWN_ORDER")),
+        (EngineDraining(), (503, "DRAINING")),
+        (JournalUnavailable(), (503, "JOURNAL_UNAVAILABLE")),
+    ],
+)
+def test_the_engines_refusals_have_their_status(
+    error: Exception, expected: tuple[int, str]
+) -> None:
+    answer = from_engine(error)
+
+    assert answer is not None
+    assert (answer.status, answer.code) == expected
+
+
+def test_what_the_engine_did_not_mean_to_raise_is_nobodys_answer() -> None:
+    assert from_engine(ValueError("x")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (web.HTTPNotFound(), (404, "NOT_FOUND")),
+        (web.HTTPMethodNotAllowed("PATCH", ["GET"]), (405, "METHOD_NOT_ALLOWED")),
+        (web.HTTPExpectationFailed(), (417, "EXPECTATION_FAILED")),
+    ],
+)
+def test_what_aiohttp_refuses_is_told_in_our_words(
+    error: web.HTTPException, expected: tuple[int, str]
+) -> None:
+    answer = from_http(error)
+
+    assert (answer.status, answer.code) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("LONG", "LONG"),
+        (7, 7),
+        (None, None),
+        (Decimal("-1.50"), "-1.50"),
+        ({"a": 1}, '{"a":1}'),
+        ("x" * 65, "x" * 63 + "… (67 characters)"),
+    ],
+)
+def test_details_hold_short_values_as_they_are(value: object, expected: object) -> None:
+    assert detail(value) == expected

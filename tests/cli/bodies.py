@@ -1,0 +1,165 @@
+"""Bodies as the API sends them; `test_contract.py` holds them against its models."""
+
+from typing import Any
+
+ORDER: dict[str, Any] = {
+    "order_id": "1-7",
+    "client_order_id": "mine",
+    "account": "DU1111111",
+    "conid": 265598,
+    "symbol": "AAPL",
+    "side": "BUY",
+    "type": "LMT",
+    "quantity": "100",
+    "filled_quantity": "40",
+    "remaining_quantity": "60",
+    "average_price": "189.2500",
+    "limit_price": "189.30",
+    "stop_price": None,
+    "tif": "DAY",
+    "strategy": None,
+    "state": "PARTIALLY_FILLED",
+    "pending": "none",
+    "confidence": "confirmed",
+    "reason": None,
+    "broker_order_id": "1234567890",
+    "created_at": "2026-01-05T15:00:00.000000Z",
+    "updated_at": "2026-01-05T15:00:01.000000Z",
+    "seq": 12,
+}
+
+DENIED: dict[str, Any] = ORDER | {
+    "state": "DENIED",
+    "filled_quantity": "0",
+    "remaining_quantity": "100",
+    "average_price": None,
+    "broker_order_id": None,
+    "reason": {"code": "MAX_QTY", "message": "quantity is 100, limit order.max_qty.STK is 10"},
+}
+
+ORDERS: dict[str, Any] = {"orders": [ORDER, DENIED], "truncated": False}
+
+REFUSED: dict[str, Any] = {"order": DENIED, "error": DENIED["reason"] | {"details": {}}}
+
+SESSIONS: dict[str, Any] = {
+    "sessions": [
+        {
+            "name": "main",
+            "state": "LOGIN_REQUIRED",
+            "reason": {"code": "LOGIN_REQUIRED", "message": "log in at https://127.0.0.1:5000"},
+            "accounts": ["DU1111111", "DU2222222"],
+            "gateway": "https://127.0.0.1:5000",
+            "epoch": 3,
+            "since": "2026-01-05T15:00:00.000000Z",
+            "socket_connected": False,
+            "last_heartbeat_age_ms": None,
+        }
+    ]
+}
+
+ACCOUNTS: dict[str, Any] = {
+    "accounts": [
+        {
+            "account": "DU1111111",
+            "session": "main",
+            "session_state": "READY",
+            "trading_state": "reduce_only",
+            "ready": True,
+            "reason": None,
+            "currency": "USD",
+            "net_liquidation": {"value": "1000000.10", "age_ms": 1500},
+            "available_funds": {"value": "900000", "age_ms": 1500},
+            "daily_pnl": {"value": "-12.5", "age_ms": 300},
+            "unrealized_pnl": {"value": None, "age_ms": None},
+        }
+    ]
+}
+
+POSITIONS: dict[str, Any] = {
+    "account": "DU1111111",
+    "positions": [
+        {
+            "account": "DU1111111",
+            "conid": 265598,
+            "symbol": "AAPL",
+            "quantity": "-40",
+            "working_buy": "60",
+            "working_sell": "0",
+            "average_price": "189.25",
+            "market_price": None,
+            "market_value": None,
+            "unrealized_pnl": None,
+            "currency": "USD",
+            "age_ms": 2500,
+        }
+    ],
+}
+
+LIMITS: dict[str, Any] = {
+    "account": "DU1111111",
+    "groups": ["desk"],
+    "version": 4,
+    "policy_hash": "abc123",
+    "file_error": None,
+    "limits": [
+        {"name": "order.max_qty.STK", "value": "100", "source": "risk.yaml:12"},
+        {"name": "working.max_total", "value": "10", "source": "built-in"},
+    ],
+}
+
+QUOTES: dict[str, Any] = {
+    "quotes": [
+        {
+            "conid": 265598,
+            "bid": "189.20",
+            "ask": "189.25",
+            "last": "189.2",
+            "bid_size": "300",
+            "ask_size": "100",
+            "last_size": None,
+            "volume": "5660000",
+            "prior_close": "188",
+            "halted": False,
+            "availability": "RpB",
+            "age_ms": 120,
+        }
+    ],
+    "missing": [8314],
+}
+
+BARS: dict[str, Any] = {
+    "conid": 265598,
+    "interval": "1s",
+    "bars": [
+        {
+            "start": "2026-01-05T15:00:00.000000Z",
+            "open": "189.20",
+            "high": "189.30",
+            "low": "189.10",
+            "close": "189.25",
+            "volume": "1200",
+            "vwap": None,
+            "trades": 7,
+        }
+    ],
+}
+
+HALTED: dict[str, Any] = {
+    "scope": "account:DU1111111",
+    "level": "cancel_only",
+    "reason": "news",
+    "cancels_requested": 3,
+}
+
+RESUMED: dict[str, Any] = {"scope": "firm", "resumed": True, "reason": "over"}
+
+DRAINING: dict[str, Any] = {"draining": True}
+
+EVENT: dict[str, Any] = {
+    "seq": 12,
+    "at": "2020-01-06T15:00:00.000000Z",
+    "type": "SubmitOrder",
+    "account": "DU1111111",
+    "order_id": "1-7",
+    "body": {"price": "189.30"},
+}

@@ -1,0 +1,84 @@
+"""`engine config`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Terminal
+
+RISK = """\
+version: 7
+defaults: {order: {max_qty: {STK: 200}}}
+"""
+ENGINE = """\
+mode: paper
+risk: {file: risk.yaml}
+sessions:
+  - name: main
+    gateway: https://127.0.0.1:5000
+    tls: {verify: insecure_loopback}
+    accounts: [DU1111111]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "risk.yaml").write_text(RISK)
+    file = tmp_path / "engine.yaml"
+    file.write_text(ENGINE)
+    return file
+
+
+def test_good_files_are_named_with_what_they_are_for(file: Path, terminal: Terminal) -> None:
+    ended = terminal.types("config", "check", str(file))
+
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout == (
+        f"{file} is good: paper mode, sessions main\n"
+        f"{file.parent / 'risk.yaml'} is good: version 7\n"
+    )
+
+
+def test_every_problem_is_named_with_its_line(file: Path, terminal: Terminal) -> None:
+    file.write_text(ENGINE.replace("paper", "papier").replace("name:", "nmae:"))
+
+    ended = terminal.types("config", "check", str(file))
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.endswith(f"engine: {file} cannot be used\n")
+    for place in ("engine.yaml:1", "engine.yaml:4", "papier", "nmae"):
+        assert place in ended.stderr
+
+
+def test_an_override_of_the_environment_is_checked_too(file: Path, terminal: Terminal) -> None:
+    terminal.environment["ENGINE__API__PORT"] = "70000"
+
+    ended = terminal.types("config", "check", str(file))
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert "70000" in ended.stderr
+
+
+def test_the_limits_file_that_it_names_is_checked_too(file: Path, terminal: Terminal) -> None:
+    (file.parent / "risk.yaml").write_text(RISK.replace("200", "-5"))
+
+    ended = terminal.types("config", "check", str(file))
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert "-5" in ended.stderr
+    assert ended.stderr.endswith(f"engine: {file.parent / 'risk.yaml'} cannot be used\n")
+
+
+def test_a_file_that_is_not_there_is_a_failure(tmp_path: Path, terminal: Terminal) -> None:
+    ended = terminal.types("config", "check", str(tmp_path / "absent.yaml"))
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert "absent.yaml: cannot be read: No such file or directory" in ended.stderr
+
+
+def test_the_schema_is_one_json_document(terminal: Terminal) -> None:
+    ended = terminal.types("config", "schema")
+
+    assert ended.code == 0
+    assert {"mode", "sessions", "risk"} <= set(json.loads(ended.stdout)["properties"])

@@ -1,0 +1,288 @@
+"""`engine orders`."""
+
+import json
+import re
+
+import pytest
+
+from tests.cli.bodies import DENIED, ORDER, ORDERS, REFUSED
+from tests.cli.fake_api import FakeApi
+from tests.cli.terminal import Terminal
+
+SUBMIT_PATH = "/v1/accounts/DU1111111/orders"
+SUBMIT = ("orders", "submit", "DU1111111", "BUY", "100", "AAPL")
+WITH_KEY = (*SUBMIT, "--client-order-id", "mine")
+
+
+def test_orders_are_listed_with_their_state_and_reason(api: FakeApi, terminal: Terminal) -> None:
+    cancelling = ORDER | {"pending": "cancel", "confidence": "stale"}
+    api.answers("GET", "/v1/orders", {"orders": [cancelling, DENIED], "truncated": False})
+
+    ended = terminal.types("orders", "list")
+
+    assert ended.stderr == ""
+    assert [line[:-1] for line in ended.lines] == [
+        [
+            "order id", "account", "side", "filled/quantity", "symbol", "type", "price",
+            "state", "avg price", "reason",
+        ],
+        [
+            "1-7", "DU1111111", "BUY", "40/100", "AAPL", "LMT", "189.30",
+            "PARTIALLY_FILLED (cancel pending, stale)", "189.2500", "-",
+        ],
+        [
+            "1-7", "DU1111111", "BUY", "0/100", "AAPL", "LMT", "189.30",
+            "DENIED", "-", "MAX_QTY: quantity is 100, limit order.max_qty.STK is 10",
+        ],
+    ]  # fmt: skip
+
+
+def test_a_listing_asks_only_for_what_is_wanted(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("GET", "/v1/orders", ORDERS)
+
+    terminal.types("orders", "list")
+    terminal.types(
+        "orders", "list", "--account", "DU1", "--state", "in_doubt", "--open",
+        "--client-order-id", "a&b", "--limit", "5",
+    )  # fmt: skip
+
+    assert [request.query for request in api.requests] == [
+        {},
+        {
+            "account": "DU1",
+            "state": "IN_DOUBT",
+            "open": "true",
+            "client_order_id": "a&b",
+            "limit": "5",
+        },
+    ]
+
+
+def test_a_listing_that_is_not_all_says_so(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("GET", "/v1/orders", ORDERS | {"truncated": True})
+
+    ended = terminal.types("orders", "list")
+
+    assert ended.stderr == "there are more orders; narrow the listing or raise --limit\n"
+
+
+def test_json_is_what_the_api_sent(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("GET", "/v1/orders", ORDERS)
+
+    ended = terminal.types("orders", "list", "--json")
+
+    assert (ended.code, json.loads(ended.stdout), ended.stderr) == (0, ORDERS, "")
+
+
+def test_a_text_of_the_broker_cannot_colour_or_move_the_cursor(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    reason = {"code": "BROKER", "message": "[red]no[/red] \x1b[2Jway"}
+    api.answers("GET", "/v1/orders", {"orders": [ORDER | {"reason": reason}], "truncated": False})
+
+    ended = terminal.types("orders", "list")
+
+    assert "BROKER: [red]no[/red] ?[2Jway" in ended.stdout
+
+
+def test_no_order_is_a_sentence(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("GET", "/v1/orders", {"orders": [], "truncated": False})
+
+    ended = terminal.types("orders", "list", "--open")
+
+    assert (ended.code, ended.stdout) == (0, "no order fits\n")
+
+
+def test_an_order_is_shown_with_every_field(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("GET", "/v1/orders/1-7", ORDER)
+
+    ended = terminal.types("orders", "show", "1-7")
+
+    assert [line[0] for line in ended.lines] == list(ORDER)
+    assert ["average_price", "189.2500"] in ended.lines
+
+
+def test_an_unknown_order_is_a_failure(api: FakeApi, terminal: Terminal) -> None:
+    api.refuses("GET", "/v1/orders/9-9", 404, "UNKNOWN_ORDER", "no such order")
+
+    ended = terminal.types("orders", "show", "9-9", "--json")
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr == "engine: UNKNOWN_ORDER: no such order\n"
+
+
+def test_a_cancel_shows_what_became_of_the_order(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("DELETE", "/v1/orders/1-7", ORDER | {"pending": "cancel"}, status=202)
+
+    ended = terminal.types("orders", "cancel", "1-7")
+
+    assert ended.code == 0
+    assert ended.stdout == (
+        "order 1-7: BUY 100 AAPL LMT at 189.30 for DU1111111 is "
+        "PARTIALLY_FILLED (cancel pending), 40 filled at 189.2500\n"
+    )
+
+
+def test_a_submit_sends_exactly_what_was_typed(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
+
+    ended = terminal.types(
+        "orders", "submit", "DU1111111", "buy", "100.50", "--conid", "265598",
+        "--type", "lmt", "--limit-price", "189.30", "--tif", "gtc", "--strategy", "pairs",
+        "--client-order-id", "mine", "--wait", "terminal", "--timeout", "2.5",
+    )  # fmt: skip
+
+    assert ended.code == 0
+    assert [(request.query, request.body) for request in api.requests] == [
+        (
+            {"wait": "terminal", "timeout": "2.5"},
+            {
+                "client_order_id": "mine",
+                "conid": 265598,
+                "side": "BUY",
+                "type": "LMT",
+                "quantity": "100.50",
+                "limit_price": "189.30",
+                "tif": "GTC",
+                "strategy": "pairs",
+            },
+        )
+    ]
+
+
+def test_a_submit_without_a_wait_asks_for_none(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
+
+    ended = terminal.types(*WITH_KEY)
+
+    assert (ended.code, ended.stderr) == (0, "client order id mine\n")
+    assert ended.stdout.startswith("order 1-7: BUY 100 AAPL LMT at 189.30 for DU1111111 is PART")
+    assert [(request.query, request.body) for request in api.requests] == [
+        (
+            {},
+            {
+                "client_order_id": "mine",
+                "symbol": "AAPL",
+                "side": "BUY",
+                "type": "MKT",
+                "quantity": "100",
+                "tif": "DAY",
+            },
+        )
+    ]
+
+
+def test_a_key_is_made_printed_and_never_made_twice(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
+
+    printed = [terminal.types(*SUBMIT).stderr for _ in range(2)]
+
+    keys = [request.body["client_order_id"] for request in api.requests]
+    assert printed == [f"client order id {key}\n" for key in keys]
+    assert len(set(keys)) == 2
+    assert all(re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", key) for key in keys)
+
+
+def test_a_denied_order_fails_with_its_reason(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("POST", SUBMIT_PATH, REFUSED, status=422)
+
+    ended = terminal.types(*WITH_KEY)
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "client order id mine\n"
+        "engine: order 1-7 is DENIED: MAX_QTY: quantity is 100, limit order.max_qty.STK is 10\n"
+    )
+
+
+def test_a_denied_order_is_one_document_for_programs(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("POST", SUBMIT_PATH, REFUSED, status=422)
+
+    ended = terminal.types(*WITH_KEY, "--json")
+
+    assert (ended.code, json.loads(ended.stdout)) == (1, REFUSED)
+
+
+@pytest.mark.parametrize("state", ["REJECTED", "EXPIRED", "DENIED"])
+def test_an_order_that_did_not_live_fails(state: str, api: FakeApi, terminal: Terminal) -> None:
+    api.answers("POST", SUBMIT_PATH, DENIED | {"state": state}, status=202)
+
+    ended = terminal.types(*WITH_KEY, "--wait", "ack")
+
+    assert ended.code == 1
+    assert f"engine: order 1-7 is {state}: MAX_QTY" in ended.stderr
+
+
+def test_a_wait_that_ends_too_early_says_so_and_is_no_failure(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
+
+    ended = terminal.types(*WITH_KEY, "--wait", "terminal", "--timeout", "3")
+
+    assert ended.code == 0
+    assert ended.stderr.endswith("not terminal after 3 s; see `engine orders show 1-7`\n")
+
+
+def test_a_bad_field_is_a_failure_without_an_order(api: FakeApi, terminal: Terminal) -> None:
+    api.refuses("POST", SUBMIT_PATH, 400, "BAD_FIELD", "quantity is 0; allowed: above 0")
+
+    ended = terminal.types("orders", "submit", "DU1111111", "BUY", "0", "AAPL")
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.endswith("engine: BAD_FIELD: quantity is 0; allowed: above 0\n")
+    assert "--client-order-id" not in ended.stderr
+
+
+def test_an_answer_that_was_lost_says_how_to_find_the_order(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    api.cuts("POST", SUBMIT_PATH)
+
+    ended = terminal.types(*WITH_KEY)
+
+    assert (ended.code, len(api.requests)) == (1, 1)
+    assert "the order may have been taken" in ended.stderr
+    assert "engine orders list --client-order-id mine" in ended.stderr
+
+
+def test_an_order_that_never_left_is_not_said_to_be_in_doubt(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    api.stop()
+
+    ended = terminal.types(*WITH_KEY)
+    api.start()
+
+    assert ended.code == 1
+    assert "connection refused" in ended.stderr
+    assert "may have been taken" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("BUY", "100"),
+        ("BUY", "100", "AAPL", "--conid", "1"),
+        ("HOLD", "100", "AAPL"),
+        ("BUY", "NaN", "AAPL"),
+        ("BUY", "1e3", "AAPL"),
+        ("BUY", "-5", "AAPL"),
+        ("BUY", "1,000", "AAPL"),
+        ("BUY", "100", "--conid", "0"),
+        ("BUY", "100", "--conid", "1", "--exchange", "NYSE"),
+        ("BUY", "100", "AAPL", "--type", "LMT"),
+        ("BUY", "100", "AAPL", "--limit-price", "5"),
+        ("BUY", "100", "AAPL", "--type", "LMT", "--limit-price", "inf"),
+        ("BUY", "100", "AAPL", "--type", "TRAIL"),
+        ("BUY", "100", "AAPL", "--tif", "WEEK"),
+        ("BUY", "100", "AAPL", "--wait", "forever"),
+        ("BUY", "100", "AAPL", "--timeout", "0"),
+    ],
+)
+def test_what_no_engine_could_take_is_a_usage_error_and_not_sent(
+    words: tuple[str, ...], api: FakeApi, terminal: Terminal
+) -> None:
+    ended = terminal.types("orders", "submit", "DU1111111", *words)
+
+    assert (ended.code, ended.stdout, api.requests) == (2, "", [])

@@ -1,0 +1,40 @@
+"""`engine quotes`."""
+
+import json
+
+from tests.cli.bodies import QUOTES
+from tests.cli.fake_api import FakeApi
+from tests.cli.terminal import Terminal
+
+
+def test_quotes_are_shown_and_the_missing_ones_named(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("GET", "/v1/quotes", QUOTES)
+
+    ended = terminal.types("quotes", "265598", "8314")
+
+    assert api.requests[0].query == {"conids": "265598,8314"}
+    assert ended.lines == [
+        [
+            "conid", "bid size", "bid", "ask", "ask size", "last", "last size", "volume",
+            "halted", "availability", "age",
+        ],
+        [
+            "265598", "300", "189.20", "189.25", "100", "189.2", "-", "5660000",
+            "no", "RpB", "120 ms",
+        ],
+    ]  # fmt: skip
+    assert ended.stderr == "no quote is known of 8314; are they subscribed?\n"
+
+
+def test_json_is_what_the_api_sent(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("GET", "/v1/quotes", QUOTES)
+
+    ended = terminal.types("quotes", "265598", "--json")
+
+    assert (ended.code, json.loads(ended.stdout), ended.stderr) == (0, QUOTES, "")
+
+
+def test_a_symbol_is_no_conid(api: FakeApi, terminal: Terminal) -> None:
+    ended = terminal.types("quotes", "AAPL")
+
+    assert (ended.code, api.requests) == (2, [])

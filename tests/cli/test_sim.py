@@ -1,0 +1,109 @@
+"""`engine sim` as people run it: a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Terminal
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def _simulator(*options: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine", "sim", "--port", "0", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _announcement(process: subprocess.Popen[str]) -> list[str]:
+    """Read until the entry for engine.yaml is complete."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line.rstrip())
+        if line.startswith("    accounts:"):
+            return lines
+    pytest.fail(f"the simulator ended after {lines}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_how_to_connect_and_stops_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    with _simulator("--cert-dir", str(tmp_path), "--accounts", "DU777, DU888") as process:
+        lines = _announcement(process)
+        url = lines[0].split()[-1]
+        os.kill(process.pid, number)
+        process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    assert url.startswith("https://127.0.0.1:")
+    assert lines[1] == f"CA file            {tmp_path / 'cert.pem'}"
+    assert len(lines[2].split()[-1]) == 64
+    assert lines[3] == "accounts           DU777, DU888"
+    assert lines[4:] == [
+        "",
+        "for engine.yaml:",
+        "",
+        "sessions:",
+        "  - name: sim",
+        f"    gateway: {url}",
+        f'    tls: {{verify: ca, ca_file: "{tmp_path / "cert.pem"}"}}',
+        '    accounts: ["DU777", "DU888"]',
+    ]
+
+
+def test_a_certificate_that_is_not_kept_is_pinned() -> None:
+    with _simulator() as process:
+        lines = _announcement(process)
+
+    pin = lines[2].split()[-1]
+    assert f'    tls: {{verify: pin, pin_sha256: "{pin}"}}' in lines
+
+
+def test_a_taken_port_is_named(terminal: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        ended = terminal.types("sim", "--port", str(port))
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert f"port {port} on 127.0.0.1 is taken; choose another with --port" in ended.stderr
+
+
+def test_a_bad_faults_file_is_explained(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "faults.yaml"
+    file.write_text("competing: true\nhang_nex_order: 1\n")
+
+    ended = terminal.types("sim", "--port", "0", "--faults", str(file))
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert f"{file}, line 2: hang_nex_order is no fault" in ended.stderr
+
+
+@pytest.mark.parametrize("accounts", ["", "DU111,", "DU111,DU111", "du111", "DU111;DU222"])
+def test_accounts_that_are_none_or_the_same_are_a_usage_error(
+    accounts: str, terminal: Terminal
+) -> None:
+    ended = terminal.types("sim", "--port", "0", "--accounts", accounts)
+
+    assert (ended.code, ended.stdout) == (2, "")
+
+
+def test_a_port_out_of_range_is_a_usage_error(terminal: Terminal) -> None:
+    assert terminal.types("sim", "--port", "65536").code == 2

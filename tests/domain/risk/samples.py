@@ -1,0 +1,277 @@
+"""Values that the tests of risk start from; each test changes only what it is about."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from engine.domain.messages import (
+    HaltScope,
+    PositionFilled,
+    PositionsRead,
+    RequestOrder,
+    SessionChanged,
+)
+from engine.domain.risk import (
+    AccountRisk,
+    Exposure,
+    Inputs,
+    Level,
+    Limits,
+    RiskPolicy,
+    Setting,
+)
+from engine.domain.risk.limits import LimitValue
+from engine.domain.values import (
+    AccountId,
+    ClientOrderId,
+    Coid,
+    Confidence,
+    ConId,
+    Execution,
+    ExecutionId,
+    Increment,
+    Instrument,
+    OrderId,
+    OrderState,
+    OrderType,
+    Pending,
+    Position,
+    Quote,
+    Scope,
+    ScopeKind,
+    SessionName,
+    SessionState,
+    Side,
+    Ticket,
+    TimeInForce,
+    TradingState,
+)
+from engine.domain.views import OrderView
+
+ACCOUNT: Final = AccountId("DU1234567")
+SESSION: Final = SessionName("paper")
+CONID: Final = ConId(265598)
+NOW_NS: Final = 1_000_000_000_000
+MS: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+
+READY: Final = SessionChanged(
+    session=SESSION, state=SessionState.READY, ready=True, epoch=1, reason=None
+)
+FIRM: Final = Scope(kind=ScopeKind.FIRM)
+MINE: Final = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
+
+INSTRUMENT: Final = Instrument(
+    conid=CONID,
+    symbol="AAPL",
+    sec_type="STK",
+    currency="USD",
+    exchange="NASDAQ",
+    name="APPLE INC",
+    multiplier=Decimal(1),
+    increments=(
+        Increment(lower_edge=Decimal(0), increment=Decimal("0.0001")),
+        Increment(lower_edge=Decimal(1), increment=Decimal("0.01")),
+    ),
+    size_increment=Decimal(1),
+    order_types=(OrderType.MKT, OrderType.LMT),
+    tradable=True,
+)
+
+QUOTE: Final = Quote(
+    conid=CONID,
+    bid=Decimal("99.98"),
+    ask=Decimal("100.02"),
+    last=Decimal(100),
+    bid_size=Decimal(500),
+    ask_size=Decimal(500),
+    last_size=Decimal(100),
+    volume=Decimal(1_000_000),
+    prior_close=Decimal(99),
+    halted=False,
+    availability="RpB",
+    received_ns=NOW_NS,
+)
+
+BUY: Final = Ticket(
+    account=ACCOUNT,
+    client_order_id=ClientOrderId("first"),
+    conid=CONID,
+    symbol="AAPL",
+    side=Side.BUY,
+    type=OrderType.LMT,
+    quantity=Decimal(10),
+    limit_price=Decimal(100),
+    tif=TimeInForce.DAY,
+)
+SELL: Final = replace(BUY, side=Side.SELL)
+MARKET_BUY: Final = replace(BUY, type=OrderType.MKT, limit_price=None)
+MARKET_SELL: Final = replace(MARKET_BUY, side=Side.SELL)
+
+
+def setting(value: LimitValue | int, source: str = "risk.yaml:1") -> Setting:
+    if isinstance(value, int):
+        value = Decimal(value)
+    return Setting(value=value, source=source)
+
+
+def settings(values: Mapping[str, LimitValue | int]) -> dict[str, Setting]:
+    """Give each value the line that it would have in a file, from 1."""
+    return {
+        name: setting(value, f"risk.yaml:{line}")
+        for line, (name, value) in enumerate(values.items(), start=1)
+    }
+
+
+ROOMY: Final = settings(
+    {
+        "order.max_qty.STK": 1_000,
+        "order.max_notional.abs": 50_000,
+        "position.max_qty": 2_000,
+        "position.max_notional.abs": 150_000,
+        "working.max_total": 20,
+        "working.max_per_conid_side": 5,
+    }
+)
+
+
+def limits(values: Mapping[str, LimitValue | int] | None = None) -> Limits:
+    """Make roomy limits, of which `values` replace some; those come from line 1 and on."""
+    policy = RiskPolicy(version=1, defaults={**ROOMY, **settings(values or {})})
+    return policy.limits_for(ACCOUNT)
+
+
+def grouped_limits(*groups: str) -> Limits:
+    policy = RiskPolicy(
+        version=1,
+        defaults=ROOMY,
+        groups={group: Level() for group in groups},
+        accounts={ACCOUNT: Level(groups=groups)},
+    )
+    return policy.limits_for(ACCOUNT)
+
+
+INPUTS: Final = Inputs(
+    ticket=BUY,
+    instrument=INSTRUMENT,
+    quote=QUOTE,
+    quote_age_ms=0,
+    limits=limits(),
+    exposure=Exposure(position=Decimal(0)),
+    session_ready=True,
+    session_reason=None,
+    trading_state=TradingState.NORMAL,
+    trading_source="trading_state, built-in",
+)
+
+
+def holding(quantity: int | str) -> Exposure:
+    return Exposure(position=Decimal(quantity))
+
+
+def request(number: int, ticket: Ticket = BUY, *, sha: str = "digest") -> RequestOrder:
+    """Make the `number`-th order; its key, id and coid are its own."""
+    return RequestOrder(
+        ticket=replace(ticket, client_order_id=ClientOrderId(f"key-{number}")),
+        order_id=OrderId(f"order-{number}"),
+        coid=Coid(f"coid-{number}"),
+        request_sha256=sha,
+        instrument=INSTRUMENT,
+        quote=QUOTE,
+        now_ns=NOW_NS,
+    )
+
+
+def view(
+    number: int,
+    ticket: Ticket = BUY,
+    *,
+    seq: int,
+    state: OrderState = OrderState.WORKING,
+    filled: int | Decimal = 0,
+) -> OrderView:
+    """Make the view of what `request(number, ticket)` started."""
+    return OrderView(
+        order_id=OrderId(f"order-{number}"),
+        client_order_id=ClientOrderId(f"key-{number}"),
+        account=ticket.account,
+        conid=ticket.conid,
+        symbol=ticket.symbol,
+        side=ticket.side,
+        type=ticket.type,
+        quantity=ticket.quantity,
+        filled_quantity=Decimal(filled),
+        average_price=None,
+        limit_price=ticket.limit_price,
+        tif=ticket.tif,
+        strategy=ticket.strategy,
+        state=state,
+        pending=Pending.NONE,
+        confidence=Confidence.CONFIRMED,
+        reason=None,
+        coid=None if state is OrderState.DENIED else Coid(f"coid-{number}"),
+        broker_order_id=None,
+        created_at_ns=0,
+        updated_at_ns=seq,
+        seq=seq,
+        request_sha256="digest",
+    )
+
+
+def execution(
+    name: str, quantity: int | Decimal, *, number: int | None = None, side: Side = Side.BUY
+) -> Execution:
+    """Make a fill, of order `number` if there is one."""
+    return Execution(
+        execution_id=ExecutionId(name),
+        account=ACCOUNT,
+        broker_order_id=None,
+        coid=None if number is None else Coid(f"coid-{number}"),
+        conid=CONID,
+        side=side,
+        quantity=Decimal(quantity),
+        price=Decimal(100),
+        commission=None,
+        at_ms=0,
+    )
+
+
+def position(quantity: int, conid: ConId = CONID) -> Position:
+    return Position(
+        account=ACCOUNT,
+        conid=conid,
+        symbol="AAPL",
+        quantity=Decimal(quantity),
+        average_price=Decimal(90),
+        market_price=Decimal(100),
+        market_value=Decimal(100 * quantity),
+        unrealized_pnl=Decimal(10 * quantity),
+        currency="USD",
+    )
+
+
+def read(*positions: Position, second: int = 0) -> PositionsRead:
+    return PositionsRead(
+        account=ACCOUNT,
+        positions=positions,
+        started_ns=NOW_NS + second * SECOND,
+        ended_ns=NOW_NS + second * SECOND + 1,
+    )
+
+
+def filled(name: str, quantity: int, *, number: int | None = None, second: int) -> PositionFilled:
+    return PositionFilled(
+        execution=execution(name, quantity, number=number), now_ns=NOW_NS + second * SECOND
+    )
+
+
+def ready_risk(*positions: Position, within: Limits | None = None) -> AccountRisk:
+    risk = AccountRisk(ACCOUNT, SESSION, within or limits())
+    risk.handle(READY)
+    risk.handle(read(*positions))
+    return risk
+
+
+def halt(scope: Scope, level: TradingState = TradingState.HALT) -> HaltScope:
+    return HaltScope(scope=scope, level=level, reason="drill", by="ops")

@@ -1,0 +1,356 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from engine import metrics
+from engine.gateway.client import Answer, Broken, Lane, NoAnswer, Pacing, Request
+from tests.gateway.raw_gateway import (
+    QUICK,
+    SESSION,
+    Certificate,
+    RawGateway,
+    Script,
+    Seen,
+    Stream,
+    always,
+    client_of,
+    http,
+    never,
+    raw_gateway,
+    until,
+)
+
+READ = Request(method="GET", path="/iserver/accounts", endpoint="/iserver/accounts", lane=Lane.DATA)
+ORDER = Request(
+    method="POST",
+    path="/iserver/account/DU1/orders",
+    endpoint="/iserver/account/{account}/orders",
+    lane=Lane.ORDER,
+    body=b'{"orders":[]}',
+    changes=True,
+)
+CANCEL = replace(ORDER, method="DELETE", lane=Lane.CANCEL, body=None)
+
+Result = Answer | NoAnswer
+
+
+def ask(
+    certificate: Certificate, script: Script, *requests: Request, pacing: Pacing = QUICK
+) -> tuple[list[Result], RawGateway]:
+    """The results of these requests, one after the other, and the gateway that saw them."""
+
+    async def run() -> tuple[list[Result], RawGateway]:
+        async with (
+            raw_gateway(certificate, script) as gateway,
+            client_of(gateway.url, certificate, pacing=pacing) as client,
+        ):
+            return [await client.request(request) for request in requests], gateway
+
+    return asyncio.run(run())
+
+
+def test_a_body_is_sent_as_it_is_with_its_length(certificate: Certificate) -> None:
+    results, gateway = ask(certificate, always(http(200, {"ok": 1})), ORDER)
+
+    assert results == [Answer(status=200, body=b'{"ok": 1}')]
+    [seen] = gateway.seen
+    assert (seen.method, seen.target) == ("POST", "/v1/api/iserver/account/DU1/orders")
+    assert seen.body == ORDER.body
+    assert seen.headers["content-length"] == "13"
+    assert seen.headers["content-type"] == "application/json"
+    assert seen.headers["user-agent"] == "ibkr-execution-engine"
+    assert "transfer-encoding" not in seen.headers
+    assert "cookie" not in seen.headers
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_request_without_a_body_says_so(certificate: Certificate, method: str) -> None:
+    bare = replace(ORDER, method="DELETE" if method == "DELETE" else "POST", body=None)
+
+    _, gateway = ask(certificate, always(http(200, {})), bare)
+
+    assert gateway.seen[0].headers["content-length"] == "0"
+
+
+def test_reads_share_a_connection_and_orders_never_do(certificate: Certificate) -> None:
+    _, reads = ask(certificate, always(http(200, {})), READ, READ, READ)
+    _, orders = ask(certificate, always(http(200, {})), ORDER, ORDER, CANCEL)
+
+    assert (len(reads.seen), reads.connections) == (3, 1)
+    assert (len(orders.seen), orders.connections) == (3, 3)
+
+
+@pytest.mark.parametrize("request_", [ORDER, CANCEL], ids=["place", "cancel"])
+def test_what_changes_something_is_written_once_when_the_connection_breaks(
+    certificate: Certificate, request_: Request
+) -> None:
+    results, gateway = ask(certificate, always(None), request_)
+
+    broken = NoAnswer(
+        why=Broken.DISCONNECTED, sent=True, message="the connection was lost before the answer"
+    )
+    assert results == [broken]
+    assert (len(gateway.seen), gateway.connections) == (1, 1)
+
+
+@pytest.mark.parametrize("bytes_read", [0, 1, 17, 60])
+def test_an_answer_cut_anywhere_leaves_the_request_sent(
+    certificate: Certificate, bytes_read: int
+) -> None:
+    async def cut(_seen: Seen, stream: Stream) -> None:
+        _, writer = stream
+        writer.write(http(200, [{"order_id": "1"}])[:bytes_read])
+        await writer.drain()
+
+    results, gateway = ask(certificate, cut, CANCEL)
+
+    [result] = results
+    assert isinstance(result, NoAnswer)
+    assert (result.why, result.sent, len(gateway.seen)) == (Broken.DISCONNECTED, True, 1)
+
+
+def test_nobody_listening_is_not_sent(certificate: Certificate) -> None:
+    async def run() -> Result:
+        async with raw_gateway(certificate, never) as gateway:
+            url = gateway.url
+        async with client_of(url, certificate) as client:
+            return await client.request(ORDER)
+
+    result = asyncio.run(run())
+
+    assert isinstance(result, NoAnswer)
+    assert (result.why, result.sent) == (Broken.UNREACHABLE, False)
+
+
+def test_a_gateway_that_hangs_is_given_up_after_the_deadline(certificate: Certificate) -> None:
+    results, _ = ask(certificate, never, replace(ORDER, deadline_ms=50))
+
+    assert results == [NoAnswer(why=Broken.TIMEOUT, sent=True, message="no answer within 50 ms")]
+
+
+def test_an_answer_that_only_trickles_is_given_up_after_the_deadline(
+    certificate: Certificate,
+) -> None:
+    async def trickle(_seen: Seen, stream: Stream) -> None:
+        _, writer = stream
+        writer.write(b"HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\n[")
+        await asyncio.Event().wait()
+
+    results, _ = ask(certificate, trickle, replace(ORDER, deadline_ms=50))
+
+    assert results == [NoAnswer(why=Broken.TIMEOUT, sent=True, message="no answer within 50 ms")]
+
+
+def test_an_answer_longer_than_its_limit_is_not_read(certificate: Certificate) -> None:
+    results, _ = ask(
+        certificate, always(http(200, b"x" * 101)), replace(READ, answer_bytes_max=100)
+    )
+
+    message = "answer of over 100 bytes, the limit"
+    assert results == [NoAnswer(why=Broken.TOO_LARGE, sent=True, message=message)]
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(certificate: Certificate) -> None:
+    there = (
+        b"HTTP/1.1 302 X\r\nLocation: https://127.0.0.1:1/sso/Login\r\nContent-Length: 0\r\n\r\n"
+    )
+
+    results, gateway = ask(certificate, always(there), READ)
+
+    assert results == [Answer(status=302, body=b"")]
+    assert len(gateway.seen) == 1
+
+
+def test_an_order_whose_moment_passed_while_connecting_is_not_sent(
+    certificate: Certificate,
+) -> None:
+    """The moment is checked when the connection is open, right before the first byte."""
+    times = iter([0, 0, 0])
+
+    async def run() -> tuple[Result, RawGateway]:
+        async with (
+            raw_gateway(certificate, always(http(200, {}))) as gateway,
+            client_of(gateway.url, certificate) as client,
+        ):
+            client.clock = lambda: next(times, 1_000)
+            return await client.request(replace(ORDER, send_by_ns=1_000)), gateway
+
+    result, gateway = asyncio.run(run())
+
+    assert result == NoAnswer(why=Broken.LATE, sent=False, message="the moment to send had passed")
+    assert (gateway.connections, gateway.seen) == (1, [])
+
+
+def test_an_order_whose_moment_passes_while_it_waits_for_its_turn_is_not_sent(
+    certificate: Certificate,
+) -> None:
+    async def run() -> tuple[Result, RawGateway]:
+        async with (
+            raw_gateway(certificate, never) as gateway,
+            client_of(gateway.url, certificate, pacing=replace(QUICK, in_flight=1)) as client,
+        ):
+            hung = asyncio.create_task(client.request(READ))
+            await until(lambda: bool(gateway.seen))
+            send_by_ns = client.clock() + 30_000_000
+            result = await client.request(replace(ORDER, send_by_ns=send_by_ns))
+            hung.cancel()
+            await asyncio.gather(hung, return_exceptions=True)
+            return result, gateway
+
+    result, gateway = asyncio.run(run())
+
+    assert isinstance(result, NoAnswer)
+    assert (result.why, result.sent, len(gateway.seen)) == (Broken.LATE, False, 1)
+
+
+def test_a_cancel_overtakes_reads_that_wait(certificate: Certificate) -> None:
+    async def run() -> list[str]:
+        release = asyncio.Event()
+
+        async def wait(_seen: Seen, _stream: Stream) -> bytes:
+            await release.wait()
+            return http(200, {})
+
+        async with (
+            raw_gateway(certificate, wait) as gateway,
+            client_of(gateway.url, certificate) as client,
+        ):
+            calls = [asyncio.create_task(client.request(READ)) for _ in range(6)]
+            await until(lambda: len(gateway.seen) == 2)
+            calls.append(asyncio.create_task(client.request(CANCEL)))
+            await until(lambda: len(gateway.seen) == 3)
+            release.set()
+            await asyncio.gather(*calls)
+            return [seen.method for seen in gateway.seen[:3]]
+
+    assert asyncio.run(run()) == ["GET", "GET", "DELETE"]
+
+
+def test_429_stops_everything_and_answers_those_who_wait(certificate: Certificate) -> None:
+    before = metrics.HTTP_429.labels(SESSION)._value.get()
+
+    async def run() -> tuple[list[Result], int]:
+        async with (
+            raw_gateway(certificate, always(http(429, b"Too Many Requests"))) as gateway,
+            client_of(gateway.url, certificate, pacing=replace(QUICK, in_flight=1)) as client,
+        ):
+            calls = [client.request(READ), client.request(ORDER), client.request(READ)]
+            return await asyncio.gather(*calls), len(gateway.seen)
+
+    with capture_logs() as logs:
+        results, requests = asyncio.run(run())
+
+    message = "HTTP 429 before; nothing is sent for another 900000 ms"
+    refused = NoAnswer(why=Broken.RATE_LIMITED, sent=False, message=message)
+    assert sorted(map(str, results)) == sorted(
+        map(str, [Answer(status=429, body=b"Too Many Requests"), refused, refused])
+    )
+    assert requests == 1
+    assert metrics.HTTP_429.labels(SESSION)._value.get() == before + 1
+    assert [entry["event"] for entry in logs] == ["gateway_pace_refused"]
+
+
+def test_a_cancel_that_gets_through_ends_the_penalty(certificate: Certificate) -> None:
+    answers = iter([http(429, b""), http(200, {"msg": "Request was submitted"}), http(200, {})])
+
+    async def script(_seen: Seen, _stream: Stream) -> bytes:
+        return next(answers)
+
+    results, _ = ask(
+        certificate, script, READ, CANCEL, READ, pacing=replace(QUICK, cancel_probe_ms=20)
+    )
+
+    assert [result.status for result in results if isinstance(result, Answer)] == [429, 200, 200]
+
+
+def test_closing_answers_what_is_under_way(certificate: Certificate) -> None:
+    """Sent and unanswered stays doubtful; what had no turn yet was never sent."""
+
+    async def run() -> list[Result]:
+        told: list[Result] = []
+        async with raw_gateway(certificate, never) as gateway:
+            async with client_of(
+                gateway.url, certificate, pacing=replace(QUICK, in_flight=1)
+            ) as client:
+                client.answer(client.request(ORDER), told.append, reraise)
+                await until(lambda: bool(gateway.seen))
+                client.answer(client.request(ORDER), told.append, reraise)
+            client.answer(client.request(ORDER), told.append, reraise)
+            await until(lambda: len(told) == 3)
+            return told
+
+    results = asyncio.run(run())
+
+    stopping = NoAnswer(why=Broken.CLOSED, sent=False, message="the engine is stopping")
+    assert sorted(results, key=lambda result: isinstance(result, NoAnswer) and result.sent) == [
+        stopping,
+        stopping,
+        replace(stopping, sent=True),
+    ]
+
+
+def test_a_failure_of_our_own_is_logged_and_answered_once(certificate: Certificate) -> None:
+    async def run() -> list[str]:
+        told: list[str] = []
+
+        async def fail() -> str:
+            raise ZeroDivisionError
+
+        async with client_of("https://127.0.0.1:1", certificate) as client:
+            client.answer(fail(), told.append, lambda error: type(error).__name__)
+            await until(lambda: bool(told))
+        return told
+
+    with capture_logs() as logs:
+        told = asyncio.run(run())
+
+    assert told == ["ZeroDivisionError"]
+    assert [entry["event"] for entry in logs] == ["gateway_call_failed"]
+
+
+def test_a_listener_that_fails_is_logged_and_not_told_again(certificate: Certificate) -> None:
+    async def run() -> int:
+        calls = 0
+
+        def tell(_message: str) -> None:
+            nonlocal calls
+            calls += 1
+            raise RuntimeError
+
+        async def work() -> str:
+            return "done"
+
+        async with client_of("https://127.0.0.1:1", certificate) as client:
+            client.answer(work(), tell, str)
+            await until(lambda: calls > 0)
+        return calls
+
+    with capture_logs() as logs:
+        calls = asyncio.run(run())
+
+    assert calls == 1
+    assert [entry["event"] for entry in logs] == ["gateway_task_failed"]
+
+
+def test_the_time_to_the_answer_is_measured_by_endpoint_and_outcome(
+    certificate: Certificate,
+) -> None:
+    labels = {
+        "session": SESSION,
+        "endpoint": "/iserver/account/{account}/orders",
+        "outcome": "5xx",
+    }
+    name = "engine_http_request_seconds_count"
+    before = metrics.REGISTRY.get_sample_value(name, labels) or 0
+
+    ask(certificate, always(http(503, {"error": "Service Unavailable"})), ORDER)
+
+    assert metrics.REGISTRY.get_sample_value(name, labels) == before + 1
+    in_flight = metrics.REGISTRY.get_sample_value("engine_http_inflight", {"session": SESSION})
+    assert in_flight == 0
+
+
+def reraise(error: Exception) -> Result:
+    raise error

@@ -1,0 +1,274 @@
+import asyncio
+import hashlib
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from structlog.testing import capture_logs
+
+from engine.domain.messages import (
+    CancelAtBroker,
+    OrderAnswered,
+    PlaceAtBroker,
+    ReplyAtBroker,
+    Step,
+)
+from engine.domain.values import (
+    AccountId,
+    BrokerOrderId,
+    ClientOrderId,
+    Coid,
+    ConId,
+    OrderId,
+    OrderType,
+    Outcome,
+    OutcomeKind,
+    QuestionId,
+    Reason,
+    Side,
+    Ticket,
+    TimeInForce,
+)
+from engine.gateway.client import GatewayClient
+from engine.gateway.order import HttpOrderGateway
+from engine.gateway.wire import TicketEncoder
+from tests.gateway.raw_gateway import (
+    SESSION,
+    Certificate,
+    RawGateway,
+    Script,
+    Seen,
+    Stream,
+    always,
+    client_of,
+    http,
+    raw_gateway,
+    until,
+)
+
+ACCOUNT = AccountId("DU1234567")
+ORDER_ID = OrderId("1-1")
+COID = Coid("EXab-1-1-ZZ")
+BODY = TicketEncoder().encode(
+    Ticket(
+        account=ACCOUNT,
+        client_order_id=ClientOrderId("mine-1"),
+        conid=ConId(265598),
+        symbol="AAPL",
+        side=Side.BUY,
+        type=OrderType.LMT,
+        quantity=Decimal(1),
+        limit_price=Decimal("189.10"),
+        tif=TimeInForce.DAY,
+    ),
+    COID,
+)
+PLACE = PlaceAtBroker(
+    order_id=ORDER_ID, session=SESSION, account=ACCOUNT, body=BODY, send_by_ns=10**30
+)
+REPLY = ReplyAtBroker(
+    order_id=ORDER_ID, session=SESSION, question_id=QuestionId("99-a"), confirmed=True
+)
+CANCEL = CancelAtBroker(
+    order_id=ORDER_ID, session=SESSION, account=ACCOUNT, broker_order_id=BrokerOrderId("77")
+)
+ACK = [{"order_id": "77", "local_order_id": COID, "order_status": "PreSubmitted"}]
+RECEIPT = {"msg": "Request was submitted", "order_id": 77, "conid": 265598, "account": ACCOUNT}
+
+Effect = PlaceAtBroker | ReplyAtBroker | CancelAtBroker
+
+
+def perform(client: GatewayClient, effect: Effect, told: list[OrderAnswered]) -> None:
+    orders = HttpOrderGateway(client)
+    match effect:
+        case PlaceAtBroker():
+            orders.place(effect, told.append)
+        case ReplyAtBroker():
+            orders.reply(effect, told.append)
+        case CancelAtBroker():
+            orders.cancel(effect, told.append)
+
+
+def ask(
+    certificate: Certificate, script: Script, effect: Effect
+) -> tuple[list[OrderAnswered], RawGateway]:
+    """Everything that was told of this effect, and the gateway that saw it."""
+
+    async def run() -> tuple[list[OrderAnswered], RawGateway]:
+        told: list[OrderAnswered] = []
+        async with raw_gateway(certificate, script) as gateway:
+            async with client_of(gateway.url, certificate) as client:
+                perform(client, effect, told)
+                await until(lambda: bool(told))
+            return told, gateway
+
+    return asyncio.run(run())
+
+
+def test_an_order_is_sent_byte_for_byte_and_acknowledged(certificate: Certificate) -> None:
+    answer = json.dumps(ACK).encode()
+
+    told, gateway = ask(certificate, always(http(200, answer)), PLACE)
+
+    outcome = Outcome(
+        kind=OutcomeKind.ACK,
+        broker_order_id=BrokerOrderId("77"),
+        status="PreSubmitted",
+        http_status=200,
+        body_sha256=hashlib.sha256(answer).hexdigest(),
+    )
+    assert told == [OrderAnswered(order_id=ORDER_ID, step=Step.PLACE, outcome=outcome)]
+    [seen] = gateway.seen
+    assert (seen.method, seen.target) == ("POST", "/v1/api/iserver/account/DU1234567/orders")
+    assert seen.body == BODY
+
+
+def test_a_question_is_answered_at_its_address(certificate: Certificate) -> None:
+    told, gateway = ask(certificate, always(http(200, ACK)), REPLY)
+
+    assert [(answered.step, answered.outcome.kind) for answered in told] == [
+        (Step.REPLY, OutcomeKind.ACK)
+    ]
+    [seen] = gateway.seen
+    assert (seen.method, seen.target) == ("POST", "/v1/api/iserver/reply/99-a")
+    assert seen.body == b'{"confirmed":true}'
+
+
+def test_a_cancel_is_asked_for_in_the_orders_account(certificate: Certificate) -> None:
+    told, gateway = ask(certificate, always(http(200, RECEIPT)), CANCEL)
+
+    assert [(answered.step, answered.outcome.kind) for answered in told] == [
+        (Step.CANCEL, OutcomeKind.ACK)
+    ]
+    [seen] = gateway.seen
+    assert (seen.method, seen.target) == ("DELETE", "/v1/api/iserver/account/DU1234567/order/77")
+    assert seen.body == b""
+
+
+@pytest.mark.parametrize("effect", [PLACE, REPLY, CANCEL], ids=["place", "reply", "cancel"])
+def test_a_connection_that_breaks_after_the_request_leaves_doubt_and_no_second_request(
+    certificate: Certificate, effect: Effect
+) -> None:
+    told, gateway = ask(certificate, always(None), effect)
+
+    assert [answered.outcome for answered in told] == [
+        Outcome(
+            kind=OutcomeKind.IN_DOUBT,
+            reason=Reason(code="DISCONNECTED", message="the connection was lost before the answer"),
+        )
+    ]
+    assert len(gateway.seen) == 1
+
+
+@pytest.mark.parametrize("effect", [PLACE, REPLY, CANCEL], ids=["place", "reply", "cancel"])
+def test_a_gateway_that_is_down_is_not_sent(certificate: Certificate, effect: Effect) -> None:
+    async def run() -> list[OrderAnswered]:
+        told: list[OrderAnswered] = []
+        async with raw_gateway(certificate, always(None)) as gateway:
+            url = gateway.url
+        async with client_of(url, certificate) as client:
+            perform(client, effect, told)
+            await until(lambda: bool(told))
+        return told
+
+    [answered] = asyncio.run(run())
+
+    assert answered.outcome.kind is OutcomeKind.NOT_SENT
+    assert answered.outcome.reason is not None
+    assert answered.outcome.reason.code == "GATEWAY_UNREACHABLE"
+
+
+def test_an_order_whose_moment_passed_is_not_sent(certificate: Certificate) -> None:
+    told, gateway = ask(certificate, always(http(200, ACK)), replace(PLACE, send_by_ns=1))
+
+    assert [answered.outcome.kind for answered in told] == [OutcomeKind.NOT_SENT]
+    assert gateway.seen == []
+
+
+def test_an_answer_about_another_order_proves_nothing(certificate: Certificate) -> None:
+    other = [{**ACK[0], "local_order_id": "EXab-9-9-ZZ"}]
+
+    placed, _ = ask(certificate, always(http(200, other)), PLACE)
+    cancelled, _ = ask(certificate, always(http(200, {**RECEIPT, "order_id": 78})), CANCEL)
+
+    for told, message in (
+        (placed, "the answer is about EXab-9-9-ZZ, asked was EXab-1-1-ZZ"),
+        (cancelled, "the answer is about 78, asked was 77"),
+    ):
+        [answered] = told
+        assert answered.outcome.kind is OutcomeKind.IN_DOUBT
+        assert answered.outcome.reason == Reason(code="ANSWER_MISMATCH", message=message)
+        assert answered.outcome.body_sha256
+
+
+def test_an_answer_of_more_than_256_kib_proves_nothing(certificate: Certificate) -> None:
+    told, _ = ask(certificate, always(http(200, b" " * (256 * 1024 + 1))), PLACE)
+
+    [answered] = told
+    assert answered.outcome.kind is OutcomeKind.IN_DOUBT
+    assert answered.outcome.reason == Reason(
+        code="BAD_ANSWER", message="answer of over 262144 bytes, the limit"
+    )
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40, 110])
+def test_an_acknowledgement_cut_anywhere_leaves_doubt(certificate: Certificate, cut: int) -> None:
+    async def script(_seen: Seen, stream: Stream) -> None:
+        _, writer = stream
+        writer.write(http(200, ACK)[:cut])
+        await writer.drain()
+
+    told, gateway = ask(certificate, script, PLACE)
+
+    assert [answered.outcome.kind for answered in told] == [OutcomeKind.IN_DOUBT]
+    assert len(gateway.seen) == 1
+
+
+def test_a_prompt_is_answered_as_a_notification_and_then_looked_up(
+    certificate: Certificate,
+) -> None:
+    prompt = {
+        "orderId": 77,
+        "reqId": "22170",
+        "text": "Sure?",
+        "options": ["Yes", "No"],
+        "messageId": "p12",
+        "prompt": True,
+    }
+    asked, _ = ask(certificate, always(http(200, prompt)), PLACE)
+    question = asked[0].outcome.question
+    assert question is not None
+    effect = replace(REPLY, question_id=question.question_id, confirmed=False)
+
+    told, gateway = ask(certificate, always(http(200, b'"Success"')), effect)
+
+    [answered] = told
+    assert (answered.outcome.kind, answered.outcome.broker_order_id) == (OutcomeKind.IN_DOUBT, "77")
+    assert answered.outcome.reason is not None
+    assert answered.outcome.reason.code == "PROMPT_ANSWERED"
+    assert gateway.seen[0].target == "/v1/api/iserver/notification"
+    assert json.loads(gateway.seen[0].body) == {"orderId": 77, "reqId": "22170", "text": "No"}
+
+
+def test_a_prompt_without_the_wanted_option_is_left_alone(certificate: Certificate) -> None:
+    effect = replace(REPLY, question_id=QuestionId("notification:77:22170::No"), confirmed=True)
+
+    told, gateway = ask(certificate, always(http(200, b'"Success"')), effect)
+
+    assert [answered.outcome.reason and answered.outcome.reason.code for answered in told] == [
+        "PROMPT_UNSUPPORTED"
+    ]
+    assert gateway.seen == []
+
+
+def test_a_failure_of_our_own_leaves_doubt(certificate: Certificate) -> None:
+    broken = replace(REPLY, question_id=QuestionId("notification:"))
+
+    with capture_logs() as logs:
+        told, _ = ask(certificate, always(http(200, ACK)), broken)
+
+    assert [answered.outcome.reason and answered.outcome.reason.code for answered in told] == [
+        "INTERNAL_ERROR"
+    ]
+    assert [entry["event"] for entry in logs] == ["gateway_call_failed"]

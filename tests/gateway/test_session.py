@@ -1,0 +1,255 @@
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.domain.messages import (
+    AccountsRead,
+    AuthStatus,
+    AuthStatusRead,
+    CallDone,
+    CallFailed,
+    CallGateway,
+    FailureKind,
+    FundsRead,
+    OrdersRead,
+    PositionsRead,
+    SessionCall,
+    SessionMessage,
+    TradesRead,
+)
+from engine.domain.values import AccountId
+from engine.gateway.session import HttpSessionGateway
+from tests.gateway.raw_gateway import (
+    QUICK,
+    Certificate,
+    Script,
+    Seen,
+    always,
+    by_path,
+    client_of,
+    http,
+    never,
+    raw_gateway,
+    until,
+    until_many,
+)
+
+ACCOUNT = AccountId("DU1234567")
+C = SessionCall
+READY = AuthStatus(authenticated=True, connected=True, competing=False, established=True)
+
+
+@pytest.fixture
+def gateway_script(data: Path) -> Script:
+    def recorded(name: str) -> bytes:
+        return http(200, (data / name).read_bytes())
+
+    return by_path(
+        {
+            "/iserver/auth/status": recorded("auth_status.json"),
+            "/iserver/auth/ssodh/init": recorded("auth_status.json"),
+            "/tickle": recorded("tickle.json"),
+            "/iserver/accounts": recorded("accounts.json"),
+            "/portfolio/accounts": http(200, [{"id": "DU1234567"}]),
+            "/iserver/questions/suppress": http(200, {"status": "submitted"}),
+            "/iserver/account/orders": recorded("orders.json"),
+            "/iserver/account/trades": recorded("trades.json"),
+            "/portfolio2/DU1234567/positions": recorded("positions2.json"),
+            "/portfolio/DU1234567/summary": recorded("summary.json"),
+        }
+    )
+
+
+def call(
+    certificate: Certificate, script: Script, *effects: CallGateway
+) -> tuple[list[SessionMessage], list[Seen]]:
+    """Everything told for these effects, one after the other, and what was requested."""
+
+    async def run() -> tuple[list[SessionMessage], list[Seen]]:
+        told: list[SessionMessage] = []
+        async with raw_gateway(certificate, script) as gateway:
+            async with client_of(gateway.url, certificate) as client:
+                for count, effect in enumerate(effects, 1):
+                    HttpSessionGateway(client).call(effect, told.append)
+                    await until_many(told, count)
+            return told, gateway.seen
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("effect", "request_line", "body"),
+    [
+        (CallGateway(call=C.AUTH_STATUS), "POST /iserver/auth/status", b""),
+        (
+            CallGateway(call=C.OPEN_BROKERAGE, compete=True),
+            "POST /iserver/auth/ssodh/init",
+            b'{"publish":true,"compete":true}',
+        ),
+        (CallGateway(call=C.TICKLE), "POST /tickle", b""),
+        (CallGateway(call=C.ACCOUNTS), "GET /iserver/accounts", b""),
+        (CallGateway(call=C.PORTFOLIO_ACCOUNTS), "GET /portfolio/accounts", b""),
+        (
+            CallGateway(call=C.SUPPRESS, message_ids=("o163", "o354")),
+            "POST /iserver/questions/suppress",
+            b'{"messageIds":["o163","o354"]}',
+        ),
+        (CallGateway(call=C.ORDERS), "GET /iserver/account/orders", b""),
+        (CallGateway(call=C.ORDERS, force=True), "GET /iserver/account/orders?force=true", b""),
+        (CallGateway(call=C.TRADES), "GET /iserver/account/trades?days=2", b""),
+        (
+            CallGateway(call=C.POSITIONS, account=ACCOUNT),
+            "GET /portfolio2/DU1234567/positions",
+            b"",
+        ),
+        (CallGateway(call=C.FUNDS, account=ACCOUNT), "GET /portfolio/DU1234567/summary", b""),
+    ],
+)
+def test_each_call_is_one_request(
+    certificate: Certificate,
+    gateway_script: Script,
+    effect: CallGateway,
+    request_line: str,
+    body: bytes,
+) -> None:
+    told, seen = call(certificate, gateway_script, effect)
+
+    assert [f"{one.method} {one.target}".replace("/v1/api", "") for one in seen] == [request_line]
+    assert seen[0].body == body
+    assert len(told) == 1
+    assert not isinstance(told[0], CallFailed)
+
+
+def test_the_answers_are_told_as_what_they_are(
+    certificate: Certificate, gateway_script: Script
+) -> None:
+    told, _ = call(
+        certificate,
+        gateway_script,
+        CallGateway(call=C.AUTH_STATUS),
+        CallGateway(call=C.OPEN_BROKERAGE),
+        CallGateway(call=C.TICKLE),
+        CallGateway(call=C.ACCOUNTS),
+        CallGateway(call=C.PORTFOLIO_ACCOUNTS),
+        CallGateway(call=C.ORDERS, force=True),
+        CallGateway(call=C.TRADES),
+        CallGateway(call=C.POSITIONS, account=ACCOUNT),
+        CallGateway(call=C.FUNDS, account=ACCOUNT),
+    )
+
+    assert told[:5] == [
+        AuthStatusRead(call=C.AUTH_STATUS, status=READY),
+        AuthStatusRead(call=C.OPEN_BROKERAGE, status=READY),
+        AuthStatusRead(call=C.TICKLE, status=replace(READY, established=None)),
+        AccountsRead(accounts=(ACCOUNT, AccountId("DU7654321")), paper=True),
+        CallDone(call=C.PORTFOLIO_ACCOUNTS),
+    ]
+    orders, trades, positions, funds = told[5:]
+    assert isinstance(orders, OrdersRead)
+    assert (len(orders.rows), orders.snapshot, orders.forced) == (2, True, True)
+    assert isinstance(trades, TradesRead)
+    assert len(trades.executions) == 1
+    assert isinstance(positions, PositionsRead)
+    assert (positions.account, len(positions.positions)) == (ACCOUNT, 2)
+    assert 0 < positions.started_ns < positions.ended_ns
+    assert isinstance(funds, FundsRead)
+    assert (funds.funds.account, funds.now_ns > positions.ended_ns) == (ACCOUNT, True)
+
+
+def test_an_empty_list_of_questions_is_not_sent(
+    certificate: Certificate, gateway_script: Script
+) -> None:
+    told, seen = call(certificate, gateway_script, CallGateway(call=C.SUPPRESS))
+
+    assert (told, seen) == ([CallDone(call=C.SUPPRESS)], [])
+
+
+def test_a_tickle_keeps_the_token_for_the_stream(
+    certificate: Certificate, gateway_script: Script
+) -> None:
+    async def run() -> str | None:
+        told: list[SessionMessage] = []
+        async with (
+            raw_gateway(certificate, gateway_script) as gateway,
+            client_of(gateway.url, certificate) as client,
+        ):
+            HttpSessionGateway(client).call(CallGateway(call=C.TICKLE), told.append)
+            await until(lambda: bool(told))
+            return client.stream_token
+
+    assert asyncio.run(run()) == "bb665d0f9a0a4a8d9a3f3b6d6a1c6d5e"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (http(401, b"Access Denied"), FailureKind.UNAUTHORIZED),
+        (http(302, b""), FailureKind.UNAUTHORIZED),
+        (http(400, {"error": "Bad Request: no bridge", "statusCode": 400}), FailureKind.NO_BRIDGE),
+        (http(500, {"error": "Please query /accounts first"}), FailureKind.NOT_PRIMED),
+        (http(503, {"error": "Service Unavailable"}), FailureKind.SERVER_ERROR),
+        (http(200, b"<html>"), FailureKind.BAD_ANSWER),
+        (http(200, {"orders": 5}), FailureKind.BAD_ANSWER),
+        (None, FailureKind.UNREACHABLE),
+    ],
+)
+def test_a_failed_call_is_told_with_its_kind(
+    certificate: Certificate, answer: bytes | None, kind: FailureKind
+) -> None:
+    told, _ = call(certificate, always(answer), CallGateway(call=C.ORDERS))
+
+    [failed] = told
+    assert isinstance(failed, CallFailed)
+    assert (failed.call, failed.failure.kind) == (C.ORDERS, kind)
+
+
+def test_429_fails_this_call_and_the_next_without_asking_again(certificate: Certificate) -> None:
+    told, seen = call(
+        certificate,
+        always(http(429, b"Too Many Requests")),
+        CallGateway(call=C.TICKLE),
+        CallGateway(call=C.AUTH_STATUS),
+    )
+
+    assert [
+        (failed.call, failed.failure.kind) for failed in told if isinstance(failed, CallFailed)
+    ] == [(C.TICKLE, FailureKind.RATE_LIMITED), (C.AUTH_STATUS, FailureKind.RATE_LIMITED)]
+    assert len(seen) == 1
+
+
+def test_an_account_that_must_be_named_is_a_failure_of_ours(certificate: Certificate) -> None:
+    told, seen = call(certificate, never, CallGateway(call=C.POSITIONS))
+
+    [failed] = told
+    assert isinstance(failed, CallFailed)
+    assert failed.failure.kind is FailureKind.SERVER_ERROR
+    assert "positions needs an account" in failed.failure.message
+    assert seen == []
+
+
+def test_the_orders_list_keeps_its_interval(certificate: Certificate, data: Path) -> None:
+    orders = http(200, (data / "orders.json").read_bytes())
+
+    async def run() -> list[float]:
+        times: list[float] = []
+        told: list[SessionMessage] = []
+        async with (
+            raw_gateway(certificate, always(orders)) as gateway,
+            client_of(
+                gateway.url, certificate, pacing=replace(QUICK, orders_interval_ms=80)
+            ) as client,
+        ):
+            session = HttpSessionGateway(client)
+            for force in (True, False):
+                session.call(CallGateway(call=C.ORDERS, force=force), told.append)
+            for count in (1, 2):
+                await until_many(gateway.seen, count)
+                times.append(asyncio.get_running_loop().time())
+            await until_many(told, 2)
+        return times
+
+    first, second = asyncio.run(run())
+
+    assert second - first > 0.06

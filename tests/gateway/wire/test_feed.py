@@ -1,0 +1,158 @@
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.domain.messages import (
+    AuthStreamed,
+    HeartbeatSeen,
+    SendTopic,
+    StreamRefused,
+    SystemSucceeded,
+    Topic,
+)
+from engine.domain.values import AccountId, BrokerOrderId, ConId, OrderRow, ProfitAndLoss
+from engine.gateway.wire import feed as wire
+
+ROW = {"acct": "DU1234567", "orderId": 1}
+SEEN = OrderRow(account=AccountId("DU1234567"), broker_order_id=BrokerOrderId("1"))
+
+
+@pytest.mark.parametrize(
+    ("effect", "text"),
+    [
+        (
+            SendTopic(topic=Topic.QUOTES, conid=ConId(265598)),
+            b'smd+265598+{"fields":["31","84","85","86","88","7059","87","7762","7741","6509"]}',
+        ),
+        (SendTopic(topic=Topic.STOP_QUOTES, conid=ConId(265598)), b"umd+265598+{}"),
+        (SendTopic(topic=Topic.ORDERS), b"sor+{}"),
+        (SendTopic(topic=Topic.TRADES), b'str+{"realtimeUpdatesOnly":false,"days":1}'),
+        (SendTopic(topic=Topic.RESULTS), b"spl+{}"),
+        (SendTopic(topic=Topic.KEEP_ALIVE), b"tic"),
+    ],
+)
+def test_a_topic_is_asked_for_in_the_brokers_words(effect: SendTopic, text: bytes) -> None:
+    assert wire.request(effect) == text
+
+
+@pytest.mark.parametrize(
+    ("message", "parts"),
+    [
+        (
+            {"topic": "system", "success": "user", "isFT": False, "isPaper": True},
+            (SystemSucceeded(paper=True),),
+        ),
+        ({"topic": "system", "success": "user"}, (SystemSucceeded(paper=False),)),
+        ({"topic": "system", "hb": 1712596911593}, (HeartbeatSeen(),)),
+        ({"topic": "system", "other": 1}, ()),
+        ({"topic": "tic", "alive": True, "id": "x"}, (HeartbeatSeen(),)),
+        ({"topic": "tic", "alive": False}, ()),
+        (
+            {"topic": "sts", "args": {"authenticated": True, "competing": False, "message": ""}},
+            (AuthStreamed(authenticated=True, competing=False),),
+        ),
+        (
+            {"topic": "sts", "args": {"competing": True}},
+            (AuthStreamed(authenticated=None, competing=True),),
+        ),
+        ({"topic": "sts", "args": {"message": ""}}, ()),
+        ({"topic": "sts", "args": {"serverName": "JifN19053"}}, ()),
+        ({"topic": "sor", "args": [ROW, ROW]}, (wire.StreamNews(rows=(SEEN, SEEN)),)),
+        ({"topic": "sor", "args": ROW}, (wire.StreamNews(rows=(SEEN,)),)),
+        ({"topic": "sor", "args": []}, ()),
+        (
+            {"topic": "sor", "args": [{"orderId": 2}, ROW]},
+            (
+                wire.StreamNews(rows=(SEEN,)),
+                wire.Unread(topic="sor", detail="account and acct missing"),
+            ),
+        ),
+        (
+            {"topic": "str", "args": [{"execution_id": "1"}]},
+            (wire.Unread(topic="str", detail="side missing"),),
+        ),
+        (
+            {"topic": "spl", "args": {"DU1234567.Core": {"dpl": "-5", "upl": 7, "nl": 100}}},
+            (
+                wire.StreamNews(
+                    results=(
+                        ProfitAndLoss(
+                            account=AccountId("DU1234567"),
+                            daily=Decimal(-5),
+                            unrealized=Decimal(7),
+                            net_liquidation=Decimal(100),
+                        ),
+                    )
+                ),
+            ),
+        ),
+        ({"message": "waiting for session"}, (wire.SessionWanted(),)),
+        (
+            {"error": "No accounts", "code": 500, "topic": "smd"},
+            (StreamRefused(topic="smd", text="No accounts"),),
+        ),
+        (
+            {"topic": "error", "error": "Topic unknown 'null'", "code": 500},
+            (StreamRefused(topic="error", text="Topic unknown 'null'"),),
+        ),
+        (
+            {"topic": "ntf", "args": [{"id": "118", "text": "Order\nwill end", "title": None}]},
+            (wire.Notice(topic="ntf", text="Order will end"),),
+        ),
+        (
+            {"topic": "blt", "args": [{"id": 1, "exchanges": None, "message": "[BBSMSG]\nx"}]},
+            (wire.Notice(topic="blt", text="[BBSMSG] x"),),
+        ),
+        (
+            {"topic": "act", "args": {"accounts": ["DU1234567"]}},
+            (wire.Notice(topic="act", text="the accounts of the session were sent"),),
+        ),
+    ],
+)
+def test_a_message_says_what_it_says(
+    message: dict[str, object], parts: tuple[wire.StreamPart, ...]
+) -> None:
+    topic = str(message.get("topic", ""))
+
+    assert wire.read(topic, json.dumps(message).encode()) == parts
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("text", b"ech+hb"),
+        ("", b'{"result":"unsubscribed from summary"}'),
+        ("spl", b'{"topic":"spl","args":[]}'),
+        ("sts", b'{"topic":"sts"}'),
+        ("", b"[]"),
+        ("xyz", b'{"topic":"xyz"}'),
+    ],
+)
+def test_what_nobody_can_read_is_reported(topic: str, payload: bytes) -> None:
+    [part] = wire.read(topic, payload)
+
+    assert isinstance(part, wire.Unread)
+    assert part.topic == topic
+
+
+@given(
+    topic=st.sampled_from(["sor", "str", "spl", "system", "tic", "sts", "ntf", "blt", "act", ""]),
+    args=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["orderId", "a"]), inner)
+        ),
+        max_leaves=6,
+    ),
+)
+def test_no_message_ends_the_stream(topic: str, args: object) -> None:
+    parts = wire.read(topic, json.dumps({"topic": topic, "args": args}).encode())
+
+    assert isinstance(parts, tuple)
+
+
+def test_the_session_token_goes_as_the_broker_wants_it() -> None:
+    assert wire.session_answer("abc") == b'{"session":"abc"}'

@@ -1,0 +1,54 @@
+import pytest
+
+from engine.gateway.wire import refusals
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (
+            "We cannot accept an order at the limit price you selected. Try 1.",
+            "LIMIT_PRICE_REFUSED",
+        ),
+        ("Order not confirmed ", "NOT_CONFIRMED"),
+        ("Bad Request: accountId is not valid: X", "ACCOUNT_INVALID"),
+        ("Invalid account ID", "ACCOUNT_INVALID"),
+        ("Bad Request: conid is not valid: 0", "INSTRUMENT_INVALID"),
+        (
+            "The price does not conform to the minimum price variation for this contract.",
+            "PRICE_INCREMENT",
+        ),
+        (
+            "YOUR ORDER IS NOT ACCEPTED. YOUR EQUITY MUST EXCEED THE INITIAL MARGIN [2 USD]",
+            "INSUFFICIENT_FUNDS",
+        ),
+        ("No trading permissions.", "NO_TRADING_PERMISSION"),
+        ("at most 15 working orders per side of one contract", "TOO_MANY_WORKING_ORDERS"),
+        ("Fractional-sized order cannot be placed", "FRACTION_REFUSED"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_listed_text_refuses_an_order(text: str, code: str, status: int) -> None:
+    assert refusals.refusal_code(text, status) == code
+
+
+@pytest.mark.parametrize("status", [500, 503, 401, 302])
+def test_the_same_text_proves_nothing_beside_another_status(status: int) -> None:
+    assert refusals.refusal_code("Order not confirmed ", status) is None
+    assert refusals.cancel_refusal_code("Order is inactive", status) is None
+
+
+@pytest.mark.parametrize("text", ["", "Order rejected", "Something new", "unknown"])
+def test_an_unlisted_text_proves_nothing(text: str) -> None:
+    assert refusals.refusal_code(text, 200) is None
+    assert refusals.cancel_refusal_code(text, 200) is None
+    assert refusals.doubt_code(text) is None
+
+
+@pytest.mark.parametrize("text", ["OrderID 123 doesn't exist", "orderid 123 doesnt exist"])
+def test_a_cancel_of_an_unknown_order_has_its_code(text: str) -> None:
+    assert refusals.cancel_refusal_code(text, 400) == "ORDER_UNKNOWN"
+
+
+def test_a_cancel_of_an_inactive_order_has_its_code() -> None:
+    assert refusals.cancel_refusal_code("Order is inactive", 200) == "ORDER_INACTIVE"

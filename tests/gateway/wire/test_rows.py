@@ -1,0 +1,164 @@
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from engine.domain.values import (
+    AccountId,
+    BrokerOrderId,
+    BrokerStatus,
+    Coid,
+    ConId,
+    Execution,
+    ExecutionId,
+    OrderRow,
+    ProfitAndLoss,
+    Side,
+)
+from engine.gateway.wire.lenient import BadAnswer, Row, as_rows, decode
+from engine.gateway.wire.rows import execution, order_row, results
+
+ACCOUNT = AccountId("DU1234567")
+SPARSE = {"acct": "DU1234567", "conidex": "265598", "account": "DU1234567", "orderId": 922048212}
+
+
+@pytest.fixture
+def trade(data: Path) -> dict[str, object]:
+    [row] = as_rows(decode((data / "trades.json").read_bytes()), "trades")
+    return dict(row)
+
+
+def test_a_whole_row_of_the_list_is_read(data: Path) -> None:
+    document = decode((data / "orders.json").read_bytes())
+    assert isinstance(document, dict)
+
+    rows = [order_row(row) for row in as_rows(document["orders"], "orders")]
+
+    assert rows == [
+        OrderRow(
+            account=ACCOUNT,
+            broker_order_id=BrokerOrderId("245323648"),
+            coid=Coid("my-coid-1"),
+            conid=ConId(265598),
+            side=Side.BUY,
+            total_quantity=Decimal(1),
+            filled_quantity=Decimal(0),
+            status=BrokerStatus.SUBMITTED,
+        ),
+        OrderRow(
+            account=AccountId("DU7654321"),
+            broker_order_id=BrokerOrderId("245323649"),
+            conid=ConId(8314),
+            side=Side.SELL,
+            total_quantity=Decimal(1100),
+            filled_quantity=Decimal(1100),
+            average_price=Decimal("189.6025"),
+            status=BrokerStatus.CANCELLED,
+            reason="Order rejected by the exchange",
+        ),
+    ]
+
+
+def test_a_sparse_row_speaks_of_nothing_else() -> None:
+    assert order_row(SPARSE) == OrderRow(
+        account=ACCOUNT, broker_order_id=BrokerOrderId("922048212")
+    )
+
+
+def test_a_blank_member_is_not_mentioned() -> None:
+    row = {**SPARSE, "filledQuantity": "", "status": None, "order_ref": "", "avgPrice": "None"}
+
+    assert order_row(row) == order_row(SPARSE)
+
+
+def test_an_unknown_status_is_kept_and_changes_nothing() -> None:
+    row = order_row({**SPARSE, "status": "Hibernating"})
+
+    assert (row.status, row.unknown_status) == (None, "Hibernating")
+
+
+@pytest.mark.parametrize("status", ["PreSubmitted", "presubmitted", "Pre Submitted"])
+def test_a_status_is_known_however_it_is_spelled(status: str) -> None:
+    assert order_row({**SPARSE, "status": status}).status is BrokerStatus.PRE_SUBMITTED
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"orderId": None}, "orderId missing"),
+        ({"account": "", "acct": None}, "account and acct missing"),
+        ({"filledQuantity": "some"}, "filledQuantity is 'some', expected a number"),
+        ({"conid": "x"}, "conid is 'x', expected a number"),
+    ],
+)
+def test_a_row_that_cannot_be_placed_or_counted_is_an_error(change: Row, words: str) -> None:
+    with pytest.raises(BadAnswer, match=words):
+        order_row({**SPARSE, **change})
+
+
+def test_an_execution_is_read_exactly(trade: Row) -> None:
+    assert execution(trade) == Execution(
+        execution_id=ExecutionId("0000dc8f.6b9035f5.01.01"),
+        account=ACCOUNT,
+        broker_order_id=BrokerOrderId("245323648"),
+        coid=Coid("my-coid-1"),
+        conid=ConId(265598),
+        side=Side.BUY,
+        quantity=Decimal(1),
+        price=Decimal("317.56"),
+        commission=Decimal(1),
+        at_ms=1788875891000,
+    )
+
+
+def test_the_first_delivery_has_no_commission_and_maybe_no_references(trade: Row) -> None:
+    absent = {"commission", "order_ref", "order_id"}
+
+    seen = execution({key: value for key, value in trade.items() if key not in absent})
+
+    assert (seen.commission, seen.coid, seen.broker_order_id) == (None, None, None)
+
+
+def test_the_time_is_also_read_from_its_text(trade: Row) -> None:
+    assert execution({**trade, "trade_time_r": None}).at_ms == 1788875891000
+    assert execution({**trade, "trade_time_r": "1788875891000"}).at_ms == 1788875891000
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"side": "X"}, "side is 'X', expected B or S"),
+        ({"size": ""}, "size missing"),
+        ({"price": "free"}, "price is 'free', expected a number"),
+        ({"execution_id": None}, "execution_id missing"),
+        ({"trade_time_r": None, "trade_time": "today"}, "trade_time is 'today', expected"),
+        ({"trade_time_r": None, "trade_time": "20261399-00:00:00"}, "not a time"),
+        ({"trade_time_r": None, "trade_time": None}, "trade_time missing"),
+    ],
+)
+def test_an_execution_without_what_counts_is_an_error(trade: Row, change: Row, words: str) -> None:
+    with pytest.raises(BadAnswer, match=words):
+        execution({**trade, **change})
+
+
+def test_results_come_per_account_and_models_are_left_out() -> None:
+    args = {
+        "DU1234567.Core": {"rowType": 1, "dpl": Decimal("-57520.5"), "nl": "1,000,000", "upl": ""},
+        "DU1234567.Growth": {"dpl": 5},
+        "DU7654321": {"upl": 3},
+    }
+
+    assert results(args) == (
+        ProfitAndLoss(
+            account=ACCOUNT,
+            daily=Decimal("-57520.5"),
+            unrealized=None,
+            net_liquidation=Decimal(1_000_000),
+        ),
+        ProfitAndLoss(
+            account=AccountId("DU7654321"),
+            daily=None,
+            unrealized=Decimal(3),
+            net_liquidation=None,
+        ),
+    )

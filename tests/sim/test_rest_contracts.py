@@ -1,0 +1,64 @@
+from tests.sim.client import asynchronous, gateway
+
+
+@asynchronous
+async def test_a_search_answers_conids_as_texts_and_nothing_as_an_empty_list() -> None:
+    async with gateway() as (_, client):
+        await client.open_session()
+        found = await client.get("/iserver/secdef/search", symbol="AAPL")
+        posted = await client.post("/iserver/secdef/search", {"symbol": "AAPL"})
+        nothing = await client.get("/iserver/secdef/search", symbol="NOPE")
+
+    assert [row["conid"] for row in found.body] == ["265598"]
+    assert posted.body == found.body
+    assert (nothing.status, nothing.body) == (200, [])
+
+
+@asynchronous
+async def test_stocks_and_futures_answer_conids_as_numbers() -> None:
+    async with gateway() as (_, client):
+        stocks = await client.get("/trsrv/stocks", symbols="AAPL,NOPE")
+        futures = await client.get("/trsrv/futures", symbols="ES")
+
+    assert stocks.body["AAPL"][0]["contracts"] == [
+        {"conid": 265598, "exchange": "NASDAQ", "isUS": True}
+    ]
+    assert stocks.body["NOPE"] == []
+    assert futures.body["ES"][0]["conid"] == 515416632
+    assert futures.body["ES"][0]["expirationDate"] == 20261218
+
+
+@asynchronous
+async def test_definitions_leave_unknown_conids_out_and_have_a_limit() -> None:
+    async with gateway() as (_, client):
+        found = await client.get("/trsrv/secdef", conids="8314,1,515416632")
+        many = await client.get("/trsrv/secdef", conids=",".join(["8314"] * 201))
+
+    assert [row["ticker"] for row in found.body["secdef"]] == ["IBM", "ES"]
+    assert (many.status, "201 conids" in many.body["error"]) == (400, True)
+
+
+@asynchronous
+async def test_contract_info_is_snake_case_and_has_rules_on_request() -> None:
+    async with gateway() as (_, client):
+        await client.open_session()
+        plain = await client.get("/iserver/contract/265598/info")
+        ruled = await client.get("/iserver/contract/265598/info-and-rules", isBuy="true")
+        unknown = await client.get("/iserver/contract/1/info")
+
+    assert (plain.body["con_id"], plain.body["instrument_type"]) == (265598, "STK")
+    assert ruled.body["rules"]["incrementRules"] == [{"lowerEdge": 0.0, "increment": 0.01}]
+    assert unknown.status == 400
+
+
+@asynchronous
+async def test_rules_tell_tick_and_size_increments() -> None:
+    async with gateway() as (_, client):
+        await client.open_session()
+        stock = await client.post("/iserver/contract/rules", {"conid": 265598, "isBuy": True})
+        future = await client.post("/iserver/contract/rules", {"conid": 515416632, "isBuy": True})
+        zero = await client.post("/iserver/contract/rules", {"conid": 0, "isBuy": True})
+
+    assert (stock.body["increment"], stock.body["sizeIncrement"]) == (0.01, 1)
+    assert (future.body["increment"], future.body["sizeIncrement"]) == (0.25, 1)
+    assert zero.status == 400
