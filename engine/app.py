@@ -27,15 +27,15 @@ from engine.actors.supervisor import SessionParts, Supervisor
 from engine.actors.switchboard import Switchboard
 from engine.actors.views import Views
 from engine.actors.watched_journal import WatchedJournal
-from engine.api.server import ApiServer
-from engine.api.token import load_or_make_token
+from engine.api.server import ApiServer, BindRefused
+from engine.api.token import TokenError, load_or_make_token
 from engine.config.engine import EngineConfig, SessionConfig, load_engine_config
-from engine.config.risk import load_risk_policy
+from engine.config.risk import load_risk_policy, reload_risk_policy
 from engine.config.strict_yaml import ConfigError
 from engine.config.watch import FileWatch
 from engine.domain.messages import EngineStarted, HaltScope, JournalMessage, LimitsLoaded
 from engine.domain.ports import Entry
-from engine.domain.risk import RiskPolicy, policy_changes, reload_refusal
+from engine.domain.risk import RiskPolicy
 from engine.domain.session import SessionSettings
 from engine.domain.values import (
     AccountId,
@@ -103,13 +103,16 @@ class App:
             config.account_aliases, raw=config.metrics.account_labels == "raw"
         )
         metrics.BUILD_INFO.labels(version(DISTRIBUTION), config.mode).set(1)
+        watch = FileWatch(config.risk.file)  # Before the first read: no change is missed.
         policy = load_risk_policy(config.risk.file)
         config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with contextlib.AsyncExitStack() as closers:
-            await self._build(policy, closers)
+            await self._build(policy, watch, closers)
             self._closers = closers.pop_all()
 
-    async def _build(self, policy: RiskPolicy, closers: contextlib.AsyncExitStack) -> None:
+    async def _build(
+        self, policy: RiskPolicy, watch: FileWatch, closers: contextlib.AsyncExitStack
+    ) -> None:
         config = self.config
         inner = open_journal(config.journal.url, state_dir=config.state_dir)
         closers.push_async_callback(inner.close)
@@ -144,7 +147,7 @@ class App:
         await self._add_sessions(closers)
         self._rebuild(inner, policy)
         await self._serve(closers)
-        self._keep(self._watch_limits())
+        self._keep(self._watch_limits(watch))
         self._keep(self._measure())
         self._supervisor.start()
         self.bridge.started = True
@@ -191,7 +194,6 @@ class App:
         )
         await self.api.start()
         closers.push_async_callback(self.api.stop)
-        _LOG.info("api_started", url=self.api.url, metrics_url=self.api.metrics_url)
 
     async def stop(self) -> None:
         """Let what is under way finish, then end everything in reverse order."""
@@ -223,38 +225,31 @@ class App:
             for actor_class, depth in self._dispatcher.depths.items():
                 metrics.ACTOR_MAILBOX_DEPTH.labels(actor_class).set(depth)
 
-    async def _watch_limits(self) -> None:
-        file = self.config.risk.file
-        watch = FileWatch(file)
+    async def _watch_limits(self, watch: FileWatch) -> None:
         metrics.RISK_RELOAD_OK.set(1)
         metrics.RISK_POLICY_VERSION.set(self._supervisor.policy.version)
         while True:
             await asyncio.sleep(WATCH_S)
             if watch.changed():
-                self._reload(file)
+                self._reload()
 
-    def _reload(self, file: Path) -> None:
-        old = self._supervisor.policy
+    def _reload(self) -> None:
         try:
-            new = load_risk_policy(file)
+            reload = reload_risk_policy(self.config.risk.file, self._supervisor.policy)
         except ConfigError as error:
             self._refuse_limits(str(error))
             return
-        changes = policy_changes(old, new)
-        refusal = reload_refusal(old, new, changes)
-        if refusal is not None:
-            self._refuse_limits(refusal)
-            return
-        self._supervisor.apply_policy(new)
-        self._write(_loaded(new, tuple(str(change) for change in changes)))
+        policy, changes = reload.policy, tuple(str(change) for change in reload.changes)
+        self._supervisor.apply_policy(policy)
+        self._write(_loaded(policy, changes))
         metrics.RISK_RELOAD_OK.set(1)
         metrics.RISK_RELOADS.labels("applied").inc()
-        metrics.RISK_POLICY_VERSION.set(new.version)
+        metrics.RISK_POLICY_VERSION.set(policy.version)
         _LOG.info(
             "limits_applied",
-            version=new.version,
-            policy_hash=new.policy_hash,
-            changes=[str(change) for change in changes],
+            version=policy.version,
+            policy_hash=policy.policy_hash,
+            changes=changes,
         )
 
     def _refuse_limits(self, why: str) -> None:
@@ -345,7 +340,7 @@ def run(config_file: Path) -> int:
         config = load_engine_config(config_file, os.environ)
         log.configure(level=config.log.level)
         asyncio.run(serve(config, os.environ))
-    except (ConfigError, JournalError, OSError) as error:
+    except (ConfigError, JournalError, BindRefused, TokenError, OSError) as error:
         sys.stderr.write(f"engine: {error}\n")
         return 1
     return 0

@@ -185,7 +185,9 @@ def _samples(account: str) -> tuple[Sample, ...]:
     return (
         Sample(
             shows="A limit order at a price that the market takes, by the command line",
-            arguments=(*submit, "SELL", "4", "AAPL", "--type", "LMT", "--limit-price", "150", *wait),
+            arguments=(
+                *submit, "SELL", "4", "AAPL", "--type", "LMT", "--limit-price", "150", *wait
+            ),
             expected=("FILLED",),
         ),
         Sample(
@@ -223,7 +225,23 @@ async def _post_order(app: App, folder: Path, account: str) -> list[str]:
     order = answer.get("order", answer)
     shown = ("order_id", "state", "filled_quantity", "average_price", "broker_order_id")
     _say(_indented("  ".join(f"{key}={order.get(key)}" for key in shown)) + "\n")
+    await _show_journal(app, folder, str(order.get("order_id")))
     return [] if order.get("state") == "FILLED" else ["the market order did not fill"]
+
+
+async def _show_journal(app: App, folder: Path, order_id: str) -> None:
+    """Print what the journal has of an order, one word a record."""
+    output = await _engine(app, folder, "events", "--json")
+    events = [json.loads(line) for line in output.splitlines()]
+    words = []
+    for event in events:
+        if event.get("order_id") != order_id:
+            continue
+        outcome = event["body"].get("outcome") or {}
+        kinds = ((outcome.get("question") or {}).get("message_ids")) or []
+        words.append(" ".join([event["type"], *kinds]))
+    _say("The journal has, each line durable before what follows from it was done:")
+    _say(_indented(" → ".join(words)) + "\n")
 
 
 def _request(url: str, token: str, body: dict[str, str] | None = None) -> dict[str, Any]:
@@ -260,7 +278,7 @@ async def _engine(app: App, folder: Path, *arguments: str) -> str:
 
 async def _show_log(file: Path) -> None:
     lines = await asyncio.to_thread(file.read_text)
-    events = [line for line in lines.splitlines() if '"order_' in line][-2:]
+    events = [line for line in lines.splitlines() if '"order_changed"' in line][:2]
     _say("The log has a line of JSON for each event:")
     _say(_indented("\n".join(events)) + "\n")
 

@@ -55,6 +55,7 @@ from engine.domain.values import (
     ScopeKind,
     SessionName,
     Ticket,
+    TradingState,
     make_coid,
     make_order_id,
 )
@@ -326,18 +327,27 @@ class EngineBridge:
     async def halt(self, halt: HaltScope, *, cancel_working: bool) -> int:
         """Restrict the scope, durably; return how many cancels were asked for."""
         self._supervisor.halt(halt)  # At once; that it is durable is told afterwards.
-        await self._write(halt)
-        if not cancel_working:
-            return 0
-        working = [
-            view
+        try:
+            await self._write(halt)
+        finally:
+            cancels = self._end_orders(halt, cancel_working=cancel_working)
+        return cancels
+
+    def _end_orders(self, halt: HaltScope, *, cancel_working: bool) -> int:
+        # What waits for its turn or for our reply must not be sent under a halt: an unsent
+        # order ends, an open question is declined.
+        stopped = halt.level in {TradingState.CANCEL_ONLY, TradingState.HALT}
+        ended = [
+            view.order_id
             for view in self._board.views
-            if view.state not in TERMINAL and self._covers(halt.scope, view)
+            if view.state not in TERMINAL
+            and self._covers(halt.scope, view)
+            and (cancel_working or (stopped and view.state in _WAITING))
         ]
-        for view in working:
-            cause = f"halt of {halt.scope} by {halt.by}: {halt.reason}"
-            self._board.tell_order(view.order_id, CancelOrder(order_id=view.order_id, cause=cause))
-        return len(working)
+        cause = f"halt of {halt.scope} by {halt.by}: {halt.reason}"
+        for order_id in ended:
+            self._board.tell_order(order_id, CancelOrder(order_id=order_id, cause=cause))
+        return len(ended)
 
     def _covers(self, scope: Scope, view: OrderView) -> bool:
         match scope.kind:

@@ -110,22 +110,26 @@ class Dispatcher:
 
     def _run(self) -> None:
         self._armed = False
-        for _ in range(min(BUDGET, len(self._ready)) or 0):
-            self._turn(*self._ready.popleft())
-        if self._ready and not self._armed:
-            self._armed = True
-            self.loop.call_soon(self._run)
+        try:
+            for _ in range(min(BUDGET, len(self._ready))):
+                self._turn(*self._ready.popleft())
+        finally:  # Whatever a supervisor raised, the other actors go on.
+            if self._ready and not self._armed:
+                self._armed = True
+                self.loop.call_soon(self._run)
 
     def _turn(self, ref: "LoopRef", message: Any, reply: Reply | None) -> None:
         self.depths[ref.actor_class.__name__] -= 1
-        if ref.stopped:
-            self._bury(ref, reply)
-        else:
-            self._handle(ref, message, reply)
-        if ref.mail:
-            self._ready.append((ref, *ref.mail.popleft()))
-        else:
-            ref.mail = None
+        try:
+            if ref.stopped:
+                self._bury(ref, reply)
+            else:
+                self._handle(ref, message, reply)
+        finally:
+            if ref.mail:
+                self._ready.append((ref, *ref.mail.popleft()))
+            else:
+                ref.mail = None
 
     def _handle(self, ref: "LoopRef", message: Any, reply: Reply | None) -> None:
         try:

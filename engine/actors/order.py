@@ -1,8 +1,9 @@
 """The actor of one order: does what its machine says, in the order that it says it."""
 
-from typing import assert_never
+from decimal import Decimal
+from typing import Final, assert_never
 
-from engine import metrics
+from engine import log, metrics
 from engine.actors.mailbox import Dispatcher
 from engine.actors.shell import Clock, Shell
 from engine.actors.switchboard import Switchboard
@@ -32,7 +33,16 @@ from engine.domain.messages import (
 )
 from engine.domain.order import Order
 from engine.domain.ports import Committed, Entry, NotCommitted
-from engine.domain.values import OrderState
+from engine.domain.values import OrderState, Outcome, OutcomeKind, Reason, SessionName
+from engine.domain.views import OrderView
+
+_LOG = log.get("actors/order")
+
+_STEPS: Final = {
+    PlaceAtBroker: Step.PLACE,
+    ReplyAtBroker: Step.REPLY,
+    CancelAtBroker: Step.CANCEL,
+}
 
 
 class OrderActor(Shell):
@@ -51,6 +61,7 @@ class OrderActor(Shell):
         self.order = order
         self._switchboard = switchboard
         self._started_ns = clock.monotonic_ns()
+        self._shown: OrderView | None = order.view() if order.state_known else None
 
     def on_receive(self, message: OrderMessage) -> None:
         """Let the machine decide, then do it."""
@@ -69,14 +80,9 @@ class OrderActor(Shell):
             case WriteRecord():
                 self._write(effect)
             case RequestTurn() | ReleaseTurn() | RequestLookup() | StopLookup():
-                board.tell_session(effect.session, effect)
-            case PlaceAtBroker():
-                self._phase("journal")
-                board.order_gateway(effect.session).place(effect, self._answer)
-            case ReplyAtBroker():
-                board.order_gateway(effect.session).reply(effect, self._answer)
-            case CancelAtBroker():
-                board.order_gateway(effect.session).cancel(effect, self._answer)
+                board.tell_session(self._session(effect.session), effect)
+            case PlaceAtBroker() | ReplyAtBroker() | CancelAtBroker():
+                self._send(effect)
             case LearnAlias():
                 board.learn_alias(effect)
             case StartTimer():
@@ -88,6 +94,30 @@ class OrderActor(Shell):
                 if kind == "late_fill":
                     account = self.order.ticket.account
                     metrics.LATE_FILLS.labels(metrics.account_label(account)).inc()
+            case _:
+                assert_never(effect)
+
+    def _session(self, approved: SessionName) -> SessionName:
+        return self._switchboard.session_for(self.order.ticket.account, approved)
+
+    def _send(self, effect: PlaceAtBroker | ReplyAtBroker | CancelAtBroker) -> None:
+        session = self._session(effect.session)
+        gateway = self._switchboard.order_gateway(session)
+        if gateway is None:
+            text = f"session {session} is configured no more; nothing was sent"
+            reason = Reason(code="SESSION_UNKNOWN", message=text)
+            outcome = Outcome(kind=OutcomeKind.NOT_SENT, reason=reason)
+            step = _STEPS[type(effect)]
+            self._answer(OrderAnswered(order_id=effect.order_id, step=step, outcome=outcome))
+            return
+        match effect:
+            case PlaceAtBroker():
+                self._phase("turn")
+                gateway.place(effect, self._answer)
+            case ReplyAtBroker():
+                gateway.reply(effect, self._answer)
+            case CancelAtBroker():
+                gateway.cancel(effect, self._answer)
             case _:
                 assert_never(effect)
 
@@ -108,6 +138,7 @@ class OrderActor(Shell):
         match result:
             case Committed(seq=seq):
                 self._observe(effect)
+                self._log_change(effect.view)
                 self._switchboard.publish(effect, seq)
                 if effect.confirm:
                     message = RecordCommitted(order_id=order_id, record=record)
@@ -134,10 +165,32 @@ class OrderActor(Shell):
                 self._phase("ack")
                 if effect.view.state is OrderState.REJECTED and effect.view.reason:
                     metrics.REJECTS.labels("broker", effect.view.reason.code).inc()
-            case ExecutionSeen():
+            case ExecutionSeen() if self._filled_before() != effect.view.filled_quantity:
+                # A commission comes in a record of its own; it is not another fill.
                 metrics.FILLS.labels(metrics.account_label(effect.view.account)).inc()
             case _:
                 return
+
+    def _filled_before(self) -> Decimal:
+        return Decimal(0) if self._shown is None else self._shown.filled_quantity
+
+    def _log_change(self, view: OrderView) -> None:
+        """Say what became durable, once for each change that a person would see."""
+        before, self._shown = self._shown, view
+        news = (view.state, view.pending, view.filled_quantity)
+        if before is not None and news == (before.state, before.pending, before.filled_quantity):
+            return
+        _LOG.info(
+            "order_changed",
+            order_id=view.order_id,
+            coid=view.coid,
+            broker_order_id=view.broker_order_id,
+            account=view.account,
+            state=view.state,
+            pending=view.pending,
+            filled_quantity=str(view.filled_quantity),
+            reason=None if view.reason is None else view.reason.code,
+        )
 
     def _phase(self, phase: str) -> None:
         now_ns = self.clock.monotonic_ns()

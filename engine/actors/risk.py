@@ -6,7 +6,13 @@ from engine import log, metrics
 from engine.actors.mailbox import Dispatcher
 from engine.actors.shell import Clock, Shell
 from engine.actors.spawner import Spawner
-from engine.domain.messages import ReportAnomaly, RequestAnswer, RequestOrder
+from engine.domain.messages import (
+    FundsRead,
+    ProfitSeen,
+    ReportAnomaly,
+    RequestAnswer,
+    RequestOrder,
+)
 from engine.domain.risk import (
     AccountRisk,
     ObserveChecks,
@@ -38,9 +44,20 @@ class RiskActor(Shell):
             effects = self.risk.handle(message)
         for effect in effects:
             self.perform(effect)
+        self._show(message)
+        return answer
+
+    def _show(self, message: RequestOrder | RiskMessage) -> None:
         label = metrics.account_label(self.risk.account)
         metrics.RISK_STATE.labels(label).set(self.risk.trading_state.strictness)
-        return answer
+        if isinstance(message, FundsRead | ProfitSeen):
+            view = self.risk.account_view(self.clock.monotonic_ns())
+            for gauge, figure in (
+                (metrics.NET_LIQUIDATION, view.net_liquidation),
+                (metrics.DAILY_PNL, view.daily_pnl),
+            ):
+                if figure.value is not None:
+                    gauge.labels(label).set(float(figure.value))
 
     def perform(self, effect: RiskEffect) -> None:
         """Do one thing that risk asked for."""

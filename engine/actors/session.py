@@ -20,6 +20,7 @@ from engine.domain.messages import (
     RefuseTurn,
     ReportAnomaly,
     SessionCall,
+    SessionChanged,
     SessionEffect,
     SessionMessage,
     StartTimer,
@@ -28,7 +29,7 @@ from engine.domain.messages import (
 )
 from engine.domain.ports import SessionGateway
 from engine.domain.session import Session, SessionSettings
-from engine.domain.values import AccountId, SessionName, SessionState
+from engine.domain.values import AccountId, Reason, SessionName, SessionState
 
 _LOG = log.get("actors/session")
 
@@ -74,8 +75,8 @@ class SessionActor(Shell):
                 board.tell_order(order_id, TimerFired(name="park"))
             case OpenStream() | CloseStream():
                 board.tell_feed(name, effect)
-            case AnnounceSession():
-                self._announce(effect)
+            case AnnounceSession(changed=changed):
+                self._announce(changed)
             case DeliverNews():
                 board.deliver(name, effect)
             case DeliverToRisk(account=account, message=message):
@@ -89,8 +90,21 @@ class SessionActor(Shell):
             case _:
                 assert_never(effect)
 
-    def _announce(self, effect: AnnounceSession) -> None:
-        changed = effect.changed
+    def close(self, reason: Reason) -> None:
+        """Show the session as down, because it or its feed failed."""
+        session = self.session
+        session.state, session.reason = SessionState.DOWN, reason
+        self._announce(
+            SessionChanged(
+                session=session.settings.name,
+                state=session.state,
+                ready=False,
+                epoch=session.epoch,
+                reason=reason,
+            )
+        )
+
+    def _announce(self, changed: SessionChanged) -> None:
         self.since_ns = self.clock.wall_ns()
         reason = changed.reason
         _LOG.info(

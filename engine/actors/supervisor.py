@@ -17,7 +17,7 @@ from engine.actors.mailbox import Dispatcher, LoopRef
 from engine.actors.order import OrderActor
 from engine.actors.risk import RiskActor
 from engine.actors.session import SessionActor
-from engine.actors.shell import Clock
+from engine.actors.shell import Clock, post
 from engine.actors.spawner import Spawner
 from engine.actors.switchboard import SessionLines, Switchboard
 from engine.domain.messages import (
@@ -27,7 +27,6 @@ from engine.domain.messages import (
     OrderChanged,
     ReleaseTurn,
     ResumeScope,
-    SessionChanged,
     StartSession,
 )
 from engine.domain.order import Order
@@ -41,6 +40,7 @@ from engine.domain.ports import (
 from engine.domain.risk import AccountRisk, LimitsChanged, RiskPolicy
 from engine.domain.session import SessionSettings
 from engine.domain.values import (
+    LIVE,
     AccountId,
     ConId,
     OrderId,
@@ -48,9 +48,9 @@ from engine.domain.values import (
     Scope,
     ScopeKind,
     SessionName,
-    SessionState,
     TradingState,
 )
+from engine.domain.views import OrderView
 
 _LOG = log.get("actors/supervisor")
 
@@ -91,6 +91,7 @@ class Supervisor:
         self._policy = policy
         self._file_error: str | None = None
         self._rebuilt: list[OrderActor] = []
+        self._unclaimed: dict[AccountId, list[OrderView]] = {}
         dispatcher.on_failure = self._actor_failed
 
     def add_session(self, parts: SessionParts) -> None:
@@ -138,6 +139,8 @@ class Supervisor:
             self.risks[account] = actor
             self._switchboard.session_of[account] = session
             self._switchboard.risks[account] = actor.begin()
+            for view in self._unclaimed.pop(account, ()):
+                actor.on_receive(OrderChanged(view=view))
             for halt in self.halts.values():
                 actor.ref.tell(halt)
 
@@ -166,20 +169,25 @@ class Supervisor:
 
     def _bring_back(self, order: Order, seq: int) -> None:
         view = order.view(seq)
-        if order.coid is not None:
+        if order.coid is not None and order.approved.session in self.sessions:
             self.add_accounts(order.approved.session, (view.account,))
         self._switchboard.views.put(view)
-        self._switchboard.tell_risk(view.account, OrderChanged(view=view))
+        risk = self.risks.get(view.account)
+        if risk is not None:
+            # Handled at once: a journal may hold more orders than a mailbox.
+            risk.on_receive(OrderChanged(view=view))
+        else:
+            # A denied order does not name its session, which may show the account later.
+            self._unclaimed.setdefault(view.account, []).append(view)
         self._rebuilt.append(self._spawner.rebuild(order))
 
     def start(self) -> None:
         """Let rebuilt orders say what they need, then let the sessions log in."""
         for actor in self._rebuilt:
-            session = self._switchboard.session_of.get(actor.order.ticket.account)
-            if session is None or actor.order.coid is None:
-                continue  # Denied, or of an account that is configured no more.
+            account = actor.order.ticket.account
+            session = self._switchboard.session_of.get(account)
             view = self._switchboard.views.get(actor.order.order_id)
-            if view is not None:
+            if session is not None and view is not None and view.state in LIVE:
                 self._switchboard.tell_session(session, OrderChanged(view=view))
             actor.resume()
         self._rebuilt.clear()
@@ -192,14 +200,14 @@ class Supervisor:
         self._policy, self._file_error = policy, None
         for account, actor in self.risks.items():
             changed = LimitsChanged(limits=policy.limits_for(account), file_error=None)
-            actor.ref.tell(changed)
+            post(actor.ref, changed)
 
     def refuse_policy(self, error: str) -> None:
         """Keep the limits in force, and show why the file on disk is not used."""
         self._file_error = error
         for account, actor in self.risks.items():
             limits = self._policy.limits_for(account)
-            actor.ref.tell(LimitsChanged(limits=limits, file_error=error))
+            post(actor.ref, LimitsChanged(limits=limits, file_error=error))
 
     @property
     def policy(self) -> RiskPolicy:
@@ -228,7 +236,8 @@ class Supervisor:
 
     def _actor_failed(self, ref: LoopRef, error: BaseException) -> None:
         what = f"{ref}: {type(error).__name__}: {error}"
-        self.problems.append(Reason(code="ACTOR_FAILED", message=what))
+        reason = Reason(code="ACTOR_FAILED", message=what)
+        self.problems.append(reason)
         actor = ref.actor
         match actor:
             case OrderActor():
@@ -236,7 +245,7 @@ class Supervisor:
             case RiskActor():
                 pass  # Without its risk, no order of the account can be approved.
             case SessionActor() | FeedActor():
-                self._close_session(SessionName(actor.name), what)
+                self.sessions[SessionName(actor.name)].close(reason)
             case _:
                 pass
 
@@ -254,16 +263,3 @@ class Supervisor:
         halt = HaltScope(scope=scope, level=TradingState.HALT, reason=reason, by="engine")
         self._switchboard.tell_risk(account, halt)
 
-    def _close_session(self, name: SessionName, what: str) -> None:
-        session = self.sessions[name].session
-        reason = Reason(code="ACTOR_FAILED", message=what)
-        closed = SessionChanged(
-            session=name,
-            state=SessionState.DOWN,
-            ready=False,
-            epoch=session.epoch,
-            reason=reason,
-        )
-        session.state, session.reason = SessionState.DOWN, reason
-        for account in session.accounts:
-            self._switchboard.tell_risk(account, closed)

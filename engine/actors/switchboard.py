@@ -32,6 +32,7 @@ from engine.domain.values import (
     BrokerStatus,
     Coid,
     Execution,
+    ExecutionId,
     OrderId,
     OrderRow,
     Scope,
@@ -65,7 +66,7 @@ class SessionLines:
 class _Stranger:
     session: SessionName
     row: OrderRow | None = None
-    executions: list[Execution] = field(default_factory=list)
+    executions: dict[ExecutionId, Execution] = field(default_factory=dict)
 
 
 class Switchboard:
@@ -94,9 +95,14 @@ class Switchboard:
         """Return the order's address, None when there is no such order."""
         return self._orders.get(order_id)
 
-    def order_gateway(self, session: SessionName) -> OrderGateway:
-        """Return what sends the session's orders."""
-        return self.sessions[session].orders
+    def session_for(self, account: AccountId, approved: SessionName) -> SessionName:
+        """Return the session of an order; its account may have moved since it was approved."""
+        return self.session_of.get(account, approved)
+
+    def order_gateway(self, session: SessionName) -> OrderGateway | None:
+        """Return what sends the session's orders, None when it is configured no more."""
+        lines = self.sessions.get(session)
+        return None if lines is None else lines.orders
 
     def tell_order(self, order_id: OrderId, message: Any) -> None:
         """Tell an order; one that is gone makes it a dead letter."""
@@ -105,10 +111,10 @@ class Switchboard:
             post(ref, message)
 
     def tell_session(self, session: SessionName, message: Any) -> None:
-        """Tell a session."""
-        ref = self.sessions[session].session_ref
-        if ref is not None:
-            post(ref, message)
+        """Tell a session; a rebuilt order may name one that is configured no more."""
+        lines = self.sessions.get(session)
+        if lines is not None and lines.session_ref is not None:
+            post(lines.session_ref, message)
 
     def tell_feed(self, session: SessionName, message: Any) -> None:
         """Tell a session's feed."""
@@ -140,7 +146,9 @@ class Switchboard:
             self.tell_session(session, OrderChanged(view=view))
 
     def _fill(self, execution: Execution) -> None:
-        filled = PositionFilled(execution=execution, now_ns=self._clock.monotonic_ns())
+        age_ns = max(self._clock.wall_ns() - execution.at_ms * 1_000_000, 0)
+        happened_ns = self._clock.monotonic_ns() - age_ns
+        filled = PositionFilled(execution=execution, now_ns=happened_ns)
         self.tell_risk(execution.account, filled)
 
     # --- news of orders ------------------------------------------------------------------
@@ -156,7 +164,7 @@ class Switchboard:
         if stranger.row is not None:
             seen = OrderRowSeen(order_id=learned.order_id, row=stranger.row, source=Source.STREAM)
             self.tell_order(learned.order_id, seen)
-        for execution in stranger.executions:
+        for execution in stranger.executions.values():
             seen_fill = ExecutionSeen(
                 order_id=learned.order_id, execution=execution, source=Source.STREAM
             )
@@ -198,7 +206,10 @@ class Switchboard:
     def _meet_fill(self, session: SessionName, execution: Execution) -> None:
         if execution.broker_order_id is not None:
             stranger = self._stranger(session, execution.account, execution.broker_order_id)
-            stranger.executions.append(execution)
+            # Every read of the trades tells them again; one that knows its commission stays.
+            known = stranger.executions.get(execution.execution_id)
+            if known is None or known.commission is None:
+                stranger.executions[execution.execution_id] = execution
         self._fill(execution)
 
     def _stranger(

@@ -43,6 +43,11 @@ from engine.domain.values import AccountId, Answer, TradingState
 _KEYS_OF_LEVELS: Final = frozenset({"groups", "override", "override_reason", "approved_by"})
 """What a level may say besides limits."""
 
+_GROUPED_DIGITS: Final = r"^[0-9]{1,3}(_[0-9]{3})+(\.[0-9]+)?$"
+"""`100_000` is a number here, and a text to editors that know a newer YAML only."""
+
+_NULL: Final = {"type": "null"}
+
 _SEC_TYPES_TEXT: Final = f"one of {', '.join(sorted(SEC_TYPES))} (an ETF is a STK)"
 
 
@@ -242,7 +247,8 @@ class Reload:
 
 def risk_json_schema() -> dict[str, object]:
     """Return the JSON schema of `risk.yaml`, for editors and the documentation."""
-    return RiskFile.model_json_schema()
+    schema: dict[str, object] = _plain_schema(RiskFile.model_json_schema())
+    return schema
 
 
 def load_risk_policy(file: Path) -> RiskPolicy:
@@ -357,3 +363,24 @@ def _check_override(path: tuple[str, ...], level: Group) -> Iterator[tuple[stric
     for key in ("override_reason", "approved_by"):
         if key in level.model_fields_set and not level.override:
             yield (*path, key), "is not used without override: true, leave it out"
+
+
+def _plain_schema(schema: Any) -> Any:
+    """Write the schema as editors know it: numbers with bounds, and no null anywhere."""
+    if isinstance(schema, list):
+        return [_plain_schema(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: _plain_schema(value) for key, value in schema.items()}
+    choices = plain.get("anyOf", [])
+    if _NULL in choices:
+        (choice,) = (one for one in choices if one != _NULL)
+        del plain["anyOf"], plain["default"]
+        plain = {**choice, **plain}
+    if "le" in plain:
+        del plain["anyOf"]
+        plain |= {"type": ["number", "string"], "pattern": _GROUPED_DIGITS}
+        plain |= {"exclusiveMinimum": plain.pop("gt"), "maximum": int(plain.pop("le"))}
+        if "multiple_of" in plain:
+            plain["multipleOf"] = plain.pop("multiple_of")
+    return plain

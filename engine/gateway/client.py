@@ -53,6 +53,7 @@ _TURN_WAIT_MS: Final = 30_000
 _IDLE_REUSE_S: Final = 4
 """A connection idle for longer may be half gone already."""
 _TOO_MANY_REQUESTS: Final = 429
+_TOO_LATE: Final = "the moment to send had passed"
 
 _log = log.get("gateway.client")
 
@@ -228,12 +229,15 @@ class GatewayClient:
         The caller closes the response. Raises what aiohttp raises.
         """
         assert self._fresh is not None, "start() comes first"
-        return await self._fresh.get(
+        response = await self._fresh.get(
             self._target(path),
             headers={"Connection": "Upgrade", **headers},
             allow_redirects=False,
             trace_request_ctx=_Exchange(request=_UPGRADE),
         )
+        if response.status == _TOO_MANY_REQUESTS:
+            self._penalise(_UPGRADE)
+        return response
 
     async def upgrade_turn(self) -> NoAnswer | None:
         """Wait until the stream's handshake may be sent; `upgrade_done` must follow."""
@@ -257,7 +261,7 @@ class GatewayClient:
             why = Broken.TIMEOUT if exchange.written else Broken.UNREACHABLE
             return NoAnswer(why=why, sent=exchange.written, message=f"{what} within {limit_ms} ms")
         except _TooLate:
-            return NoAnswer(why=Broken.LATE, sent=False, message="the moment to send had passed")
+            return NoAnswer(why=Broken.LATE, sent=False, message=_TOO_LATE)
         except Exception as error:  # noqa: BLE001 - whatever broke, the caller needs an answer
             return _broken(error, written=exchange.written)
         finally:
@@ -317,6 +321,8 @@ class GatewayClient:
         wait_ms = _TURN_WAIT_MS
         if request.send_by_ns is not None:
             wait_ms = min(wait_ms, (request.send_by_ns - began_ns) // _NS_PER_MS)
+        if wait_ms <= 0:
+            return NoAnswer(why=Broken.LATE, sent=False, message=_TOO_LATE)
         waiter = Waiter(
             lane=request.lane, endpoint=request.endpoint, interval_ms=request.interval_ms
         )
@@ -325,14 +331,14 @@ class GatewayClient:
         self._pacer.join(waiter)
         self._pump()
         try:
-            async with asyncio.timeout(max(0, wait_ms) / 1000):
+            async with asyncio.timeout(wait_ms / 1000):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._pacer.finish()
             self._pump()
             if isinstance(error, TimeoutError):
-                message = f"no turn within {max(0, wait_ms)} ms"
+                message = f"no turn within {wait_ms} ms"
                 return NoAnswer(why=Broken.LATE, sent=False, message=message)
             if isinstance(error, _Penalised):
                 return _rate_limited(self.pacing.penalty_ms)

@@ -231,7 +231,7 @@ class _Stream:
         if intervals_ms is None:
             self._decoder.untrack(conid)
             self._tracked.discard(conid)
-        elif conid not in self._tracked:
+        else:
             try:
                 self._decoder.track(conid, list(intervals_ms))
             except ValueError as error:

@@ -94,33 +94,32 @@ def test_a_good_file_is_good(file: Path, terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "place", "found"),
+    ("change", "problem"),
     [
-        ("STK: 200", "STK: -200", "risk.yaml:4", "-200"),
-        ("STK: 200", "STK: .nan", "risk.yaml:4", ".nan"),
-        ("STK: 200", "STK: 200, STK: 300", "risk.yaml:4", "appears twice"),
-        ("defaults", "defalts", "risk.yaml:2", "defalts"),
-        ("STK: 150", "STK: 250", "risk.yaml:8", "250"),
+        (("STK: 200", "STK: -200"), ("risk.yaml:4", "-200")),
+        (("STK: 200", "STK: .nan"), ("risk.yaml:4", ".nan")),
+        (("STK: 200", "STK: 200, STK: 300"), ("risk.yaml:4", "appears twice")),
+        (("defaults", "defalts"), ("risk.yaml:2", "defalts")),
+        (("STK: 150", "STK: 250"), ("risk.yaml:8", "250")),
     ],
 )
 @pytest.mark.parametrize("command", [("lint",), ("show", "DU1111111", "--file")])
 def test_a_bad_file_is_explained(
-    old: str,
-    new: str,
-    place: str,
-    found: str,
+    change: tuple[str, str],
+    problem: tuple[str, str],
     command: tuple[str, ...],
     file: Path,
     terminal: Terminal,
 ) -> None:
-    file.write_text(RISK.replace(old, new))
+    file.write_text(RISK.replace(*change))
 
     ended = terminal.types("risk", *command, str(file))
 
     assert (ended.code, ended.stdout) == (1, "")
-    problem, _, rest = ended.stderr.partition("\n")
-    assert problem.startswith(place)
-    assert found in problem
+    explanation, _, rest = ended.stderr.partition("\n")
+    place, found = problem
+    assert explanation.startswith(place)
+    assert found in explanation
     assert rest == f"engine: {file} cannot be used\n"
 
 

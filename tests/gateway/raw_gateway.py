@@ -157,6 +157,7 @@ class RawGateway:
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -167,6 +168,7 @@ class RawGateway:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.append(writer)
         try:
             while (seen := await _read_request(reader)) is not None:
                 self.seen.append(seen)
@@ -185,6 +187,8 @@ class RawGateway:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Seen | None:
@@ -199,11 +203,16 @@ async def _read_request(reader: asyncio.StreamReader) -> Seen | None:
     return Seen(method=method, target=target, headers=headers, body=body)
 
 
+def server_context(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.file, certificate.key_file)
+    return context
+
+
 @asynccontextmanager
 async def raw_gateway(certificate: Certificate, script: Script) -> AsyncIterator[RawGateway]:
     gateway = RawGateway(script)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.file, certificate.key_file)
+    context = server_context(certificate)
     server = await asyncio.start_server(gateway.serve, "127.0.0.1", 0, ssl=context)
     gateway.port = server.sockets[0].getsockname()[1]
     try:

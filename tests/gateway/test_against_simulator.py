@@ -168,7 +168,7 @@ def at_a_desk(work: Callable[[Desk], Awaitable[T]], **config: Any) -> T:
 
 
 def code(outcome: Outcome) -> str | None:
-    return outcome.reason and outcome.reason.code
+    return outcome.reason.code if outcome.reason is not None else None
 
 
 def test_a_session_warms_up_in_order() -> None:

@@ -1,4 +1,6 @@
 import asyncio
+import socket
+import time
 from dataclasses import replace
 
 import pytest
@@ -19,6 +21,7 @@ from tests.gateway.raw_gateway import (
     http,
     never,
     raw_gateway,
+    server_context,
     until,
 )
 
@@ -61,6 +64,7 @@ def test_a_body_is_sent_as_it_is_with_its_length(certificate: Certificate) -> No
     assert seen.headers["content-length"] == "13"
     assert seen.headers["content-type"] == "application/json"
     assert seen.headers["user-agent"] == "ibkr-execution-engine"
+    assert seen.headers["accept-encoding"] == "identity"
     assert "transfer-encoding" not in seen.headers
     assert "cookie" not in seen.headers
 
@@ -125,9 +129,40 @@ def test_nobody_listening_is_not_sent(certificate: Certificate) -> None:
 
 
 def test_a_gateway_that_hangs_is_given_up_after_the_deadline(certificate: Certificate) -> None:
+    began = time.monotonic()
     results, _ = ask(certificate, never, replace(ORDER, deadline_ms=50))
 
+    assert time.monotonic() - began < 2
     assert results == [NoAnswer(why=Broken.TIMEOUT, sent=True, message="no answer within 50 ms")]
+
+
+def test_a_slow_answer_is_waited_for_longer_than_a_connection(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.gateway.client._CONNECT_MS", 100)
+
+    async def slow(_seen: Seen, _stream: Stream) -> bytes:
+        await asyncio.sleep(0.2)
+        return http(200, {})
+
+    results, _ = ask(certificate, slow, ORDER)
+
+    assert results == [Answer(status=200, body=b"{}")]
+
+
+def test_a_connection_that_takes_too_long_is_not_sent(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.gateway.client._CONNECT_MS", 30)
+
+    async def run() -> Result:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+            async with client_of(url, certificate) as client:
+                return await client.request(ORDER)
+
+    unreachable = NoAnswer(why=Broken.UNREACHABLE, sent=False, message="no connection within 30 ms")
+    assert asyncio.run(run()) == unreachable
 
 
 def test_an_answer_that_only_trickles_is_given_up_after_the_deadline(
@@ -163,24 +198,43 @@ def test_a_redirect_is_an_answer_and_is_not_followed(certificate: Certificate) -
     assert len(gateway.seen) == 1
 
 
-def test_an_order_whose_moment_passed_while_connecting_is_not_sent(
+def test_an_order_whose_moment_passes_while_connecting_is_not_sent(
     certificate: Certificate,
 ) -> None:
     """The moment is checked when the connection is open, right before the first byte."""
-    times = iter([0, 0, 0])
 
-    async def run() -> tuple[Result, RawGateway]:
-        async with (
-            raw_gateway(certificate, always(http(200, {}))) as gateway,
-            client_of(gateway.url, certificate) as client,
-        ):
-            client.clock = lambda: next(times, 1_000)
-            return await client.request(replace(ORDER, send_by_ns=1_000)), gateway
+    async def run() -> tuple[Result, bytes]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(0)  # asyncio wants it so
+            url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+            async with client_of(url, certificate) as client:
+                send_by_ns = client.clock() + 40_000_000
+                sending = asyncio.create_task(client.request(replace(ORDER, send_by_ns=send_by_ns)))
+                loop = asyncio.get_running_loop()
+                connection, _ = await loop.sock_accept(listener)
+                await until(lambda: client.clock() > send_by_ns)
+                reader = asyncio.StreamReader()
+                transport, _ = await loop.connect_accepted_socket(
+                    lambda: asyncio.StreamReaderProtocol(reader),
+                    connection,
+                    ssl=server_context(certificate),
+                )
+                received = await reader.read()
+                transport.abort()
+                return await sending, received
 
-    result, gateway = asyncio.run(run())
+    result, received = asyncio.run(run())
 
-    assert result == NoAnswer(why=Broken.LATE, sent=False, message="the moment to send had passed")
-    assert (gateway.connections, gateway.seen) == (1, [])
+    late = NoAnswer(why=Broken.LATE, sent=False, message="the moment to send had passed")
+    assert (result, received) == (late, b"")
+
+
+def test_an_order_whose_moment_passed_before_opens_no_connection(certificate: Certificate) -> None:
+    results, gateway = ask(certificate, always(http(200, {})), replace(ORDER, send_by_ns=1))
+
+    message = "the moment to send had passed"
+    assert results == [NoAnswer(why=Broken.LATE, sent=False, message=message)]
+    assert gateway.connections == 0
 
 
 def test_an_order_whose_moment_passes_while_it_waits_for_its_turn_is_not_sent(

@@ -1,7 +1,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -20,8 +19,7 @@ from engine.domain.messages import (
     SystemSucceeded,
     Topic,
 )
-from engine.domain.values import Bar, ConId, Quote
-from engine.gateway.client import GatewayClient
+from engine.domain.values import ConId
 from engine.gateway.feed import WebSocketFeed
 from tests.gateway.raw_gateway import (
     SESSION,
@@ -35,95 +33,13 @@ from tests.gateway.raw_gateway import (
     http,
     never,
     raw_gateway,
-    read_frame,
-    until,
     until_many,
 )
+from tests.gateway.stream_venue import Listener, Venue, listen, nothing
 
 AAPL = ConId(265598)
-MINUTE_MS = 1_699_999_980_000
 SUCCESS = {"topic": "system", "success": "user", "isFT": False, "isPaper": True}
 ROW = {"acct": "DU1234567", "account": "DU1234567", "orderId": 7}
-
-
-def tick(at_ms: int, **fields: str) -> dict[str, object]:
-    return {
-        "server_id": "q2", "conidEx": "265598", "conid": 265598, "_updated": at_ms,
-        **fields, "topic": "smd+265598",
-    }  # fmt: skip
-
-
-class Venue:
-    """The far end of the WebSocket: it sends what the test wants, and keeps what came."""
-
-    def __init__(self) -> None:
-        self.frames: list[tuple[int, bytes]] = []
-        self.streams: list[Stream] = []
-        self.greeting = b""
-
-    async def script(self, seen: Seen, stream: Stream) -> None:
-        reader, writer = stream
-        writer.write(accepted(seen) + self.greeting)
-        self.streams.append(stream)
-        with suppress(asyncio.IncompleteReadError):
-            while True:
-                self.frames.append(await read_frame(reader))
-
-    def send(self, *messages: object) -> None:
-        """Send these in one piece, which the client reads at once."""
-        self.streams[-1][1].write(b"".join(map(frame, messages)))
-
-    def send_raw(self, data: bytes) -> None:
-        self.streams[-1][1].write(data)
-
-    def hang_up(self) -> None:
-        self.streams[-1][1].close()
-
-
-class Listener:
-    """A feed, what it told, and the venue at its other end."""
-
-    def __init__(self, feed: WebSocketFeed, venue: Venue, client: GatewayClient) -> None:
-        self.feed = feed
-        self.venue = venue
-        self.client = client
-        self.told: list[FeedMessage] = []
-
-    async def connect(self) -> None:
-        before = len(self.told)
-        self.feed.connect(self.told.append)
-        await until_many(self.told, before + 1)
-        await until(lambda: bool(self.venue.streams))
-
-    async def wait(self, count: int) -> list[FeedMessage]:
-        await until_many(self.told, count)
-        return self.told
-
-
-def listen(
-    certificate: Certificate, work: Callable[[Listener], Awaitable[None]], *, greeting: bytes = b""
-) -> list[FeedMessage]:
-    """Connect, do the work, close, and return everything that was told."""
-
-    async def run() -> list[FeedMessage]:
-        venue = Venue()
-        venue.greeting = greeting
-        async with (
-            raw_gateway(certificate, venue.script) as gateway,
-            client_of(gateway.url, certificate) as client,
-        ):
-            feed = WebSocketFeed(client, bars_kept=3)
-            listener = Listener(feed, venue, client)
-            await listener.connect()
-            await work(listener)
-            await feed.close_all()
-            return listener.told
-
-    return asyncio.run(run())
-
-
-async def nothing(_listener: Listener) -> None:
-    """Only connect and close."""
 
 
 STOPPED = SocketClosed(reason="the engine is stopping")
@@ -214,101 +130,6 @@ def test_one_json_in_several_final_frames_is_one_message(certificate: Certificat
     assert listen(certificate, work)[1] == SystemSucceeded(paper=True)
 
 
-def test_a_quote_is_pulled_with_exact_prices_and_the_time_of_our_clock(
-    certificate: Certificate,
-) -> None:
-    async def work(listener: Listener) -> None:
-        feed = listener.feed
-        assert feed.quote(AAPL) is None
-        before_ns = listener.client.clock()
-        listener.venue.send(
-            tick(MINUTE_MS, **{"31": "189.60", "84": "189.56", "86": "189.61", "88": "1,300",
-                               "7741": "188", "6509": "RpB"}),
-            {"topic": "system", "hb": 1},
-        )  # fmt: skip
-        await listener.wait(2)
-        quote = feed.quote(AAPL)
-        assert quote is not None
-        assert before_ns < quote.received_ns < listener.client.clock()
-        assert quote == Quote(
-            conid=AAPL,
-            bid=Decimal("189.56"),
-            ask=Decimal("189.61"),
-            last=Decimal("189.6"),
-            bid_size=Decimal(1300),
-            ask_size=None,
-            last_size=None,
-            volume=None,
-            prior_close=Decimal(188),
-            halted=False,
-            availability="RpB",
-            received_ns=quote.received_ns,
-        )
-        assert str(quote.bid_size) == "1300"
-
-    listen(certificate, work)
-
-
-def test_closed_bars_are_kept_newest_last_and_only_so_many(certificate: Certificate) -> None:
-    async def work(listener: Listener) -> None:
-        feed = listener.feed
-        feed.send(SendTopic(topic=Topic.QUOTES, conid=AAPL))
-        for second in range(6):
-            listener.venue.send(
-                tick(
-                    MINUTE_MS + second * 1_000,
-                    **{"31": f"100.{second}", "7059": "5", "7762": str(1_000 + second * 10)},
-                )
-            )
-        await until(lambda: len(feed.bars(AAPL, 1_000, 10)) == 3)
-        bars = feed.bars(AAPL, 1_000, 10)
-        assert bars[-1].start_ms - bars[0].start_ms == 2_000
-        assert feed.bars(AAPL, 1_000, 1) == bars[-1:]
-        assert feed.bars(AAPL, 1_000, 0) == ()
-        assert feed.bars(ConId(5), 1_000, 10) == ()
-        price = bars[-1].open
-        assert bars[-1] == Bar(
-            conid=AAPL,
-            interval_ms=1_000,
-            start_ms=bars[-1].start_ms,
-            open=price,
-            high=price,
-            low=price,
-            close=price,
-            volume=Decimal(10),
-            vwap=price,
-            trades=1,
-        )
-
-    listen(certificate, work)
-
-
-def test_the_clock_closes_the_last_bar(certificate: Certificate) -> None:
-    """The ticks lie in the past, so the first look at the clock ends their bars."""
-
-    async def work(listener: Listener) -> None:
-        listener.feed.send(SendTopic(topic=Topic.QUOTES, conid=AAPL))
-        listener.venue.send(tick(MINUTE_MS, **{"31": "100", "7059": "5"}))
-        await until(lambda: bool(listener.feed.bars(AAPL, 60_000, 1)))
-        [bar] = listener.feed.bars(AAPL, 60_000, 1)
-        assert (bar.start_ms, bar.close, bar.volume) == (MINUTE_MS, Decimal(100), Decimal(5))
-
-    listen(certificate, work)
-
-
-def test_a_subscription_that_is_renewed_keeps_its_open_bars(certificate: Certificate) -> None:
-    async def work(listener: Listener) -> None:
-        quotes = SendTopic(topic=Topic.QUOTES, conid=AAPL)
-        listener.feed.send(quotes)
-        listener.venue.send(tick(MINUTE_MS, **{"31": "100", "7059": "5"}), {"topic": "tic"})
-        await listener.wait(2)
-        listener.feed.send(quotes)
-        await until(lambda: bool(listener.feed.bars(AAPL, 60_000, 1)))
-        await until_many(listener.venue.frames, 2)
-
-    listen(certificate, work)
-
-
 def test_pings_are_answered_and_nothing_else_is_said(certificate: Certificate) -> None:
     async def work(listener: Listener) -> None:
         listener.venue.send_raw(frame(b"are you there", opcode=9))
@@ -372,27 +193,6 @@ def test_closing_says_goodbye_with_1000_and_tells_the_reason(certificate: Certif
         assert listener.venue.frames == [(8, (1000).to_bytes(2, "big"))]
 
     assert listen(certificate, work) == [SocketOpened(), SocketClosed(reason="silent for 30 s")]
-
-
-def test_a_new_connection_starts_without_the_old_quotes_and_keeps_the_bars(
-    certificate: Certificate,
-) -> None:
-    async def work(listener: Listener) -> None:
-        listener.feed.send(SendTopic(topic=Topic.QUOTES, conid=AAPL))
-        listener.venue.send(tick(MINUTE_MS, **{"31": "100", "7059": "5"}))
-        await until(lambda: bool(listener.feed.bars(AAPL, 60_000, 1)))
-        assert listener.feed.quote(AAPL) is not None
-        listener.feed.close("again")
-        await listener.connect()
-        assert listener.feed.quote(AAPL) is None
-        assert len(listener.feed.bars(AAPL, 60_000, 1)) == 1
-
-    assert listen(certificate, work) == [
-        SocketOpened(),
-        SocketClosed(reason="again"),
-        SocketOpened(),
-        STOPPED,
-    ]
 
 
 def test_the_age_of_the_heartbeat_counts_from_the_handshake_on(certificate: Certificate) -> None:
@@ -527,3 +327,77 @@ def test_a_handshake_that_ends_after_it_was_unwanted_opens_nothing(
         return told
 
     assert asyncio.run(run()) == [SocketClosed(reason="changed our mind")]
+
+
+def test_the_beginning_of_a_message_that_never_ends_is_counted_as_lost(
+    certificate: Certificate,
+) -> None:
+    async def work(listener: Listener) -> None:
+        listener.venue.send(b'{"topic":"sor","args":[{"acct"', SUCCESS)
+        await listener.wait(2)
+
+    with capture_logs() as logs:
+        told = listen(certificate, work)
+
+    assert told == [SocketOpened(), SystemSucceeded(paper=True), STOPPED]
+    assert [(entry["event"], entry["count"]) for entry in logs] == [("stream_pieces_dropped", 1)]
+
+
+def test_a_gateway_that_does_not_let_go_is_dropped(certificate: Certificate) -> None:
+    async def work(listener: Listener) -> None:
+        transport = listener.venue.streams[-1][1].transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+
+    assert listen(certificate, work) == [SocketOpened(), STOPPED]
+
+
+def test_a_listener_that_fails_ends_the_stream_instead_of_hiding_it(
+    certificate: Certificate,
+) -> None:
+    async def run() -> list[FeedMessage]:
+        told: list[FeedMessage] = []
+
+        def tell(message: FeedMessage) -> None:
+            told.append(message)
+            if isinstance(message, SystemSucceeded):
+                raise ZeroDivisionError
+
+        venue = Venue()
+        venue.greeting = frame(SUCCESS)
+        async with (
+            raw_gateway(certificate, venue.script) as gateway,
+            client_of(gateway.url, certificate) as client,
+        ):
+            feed = WebSocketFeed(client)
+            feed.connect(tell)
+            await until_many(told, 3)
+            await feed.close_all()
+        return told
+
+    with capture_logs() as logs:
+        told = asyncio.run(run())
+
+    assert told == [
+        SocketOpened(),
+        SystemSucceeded(paper=True),
+        SocketClosed(reason="ZeroDivisionError: "),
+    ]
+    assert [entry["event"] for entry in logs] == ["stream_failed"]
+
+
+def test_a_client_that_closes_takes_its_stream_along(certificate: Certificate) -> None:
+    async def run() -> list[FeedMessage]:
+        told: list[FeedMessage] = []
+        venue = Venue()
+        async with raw_gateway(certificate, venue.script) as gateway:
+            async with client_of(gateway.url, certificate) as client:
+                WebSocketFeed(client).connect(told.append)
+                await until_many(told, 1)
+            await until_many(told, 2)
+        return told
+
+    assert asyncio.run(run()) == [
+        SocketOpened(),
+        SocketClosed(reason="the connection was closed"),
+    ]

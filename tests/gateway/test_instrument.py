@@ -93,6 +93,13 @@ def test_a_symbol_that_means_several_contracts_is_the_clients_choice(
     ]
 
 
+def test_of_two_us_listings_none_is_preferred(certificate: Certificate, script: Script) -> None:
+    found, _ = look_up(certificate, script, lambda it: it.by_symbol("TWO"))
+
+    assert isinstance(found, AmbiguousSymbol)
+    assert [one.exchange for one in found.candidates] == ["NYSE", "PINK", "LSE"]
+
+
 @pytest.mark.parametrize(("symbol", "exchange"), [("NOPE", None), ("ZZZZ", None), ("AAPL", "X")])
 def test_an_unknown_symbol_is_said_to_be_unknown(
     certificate: Certificate, script: Script, symbol: str, exchange: str | None
@@ -129,6 +136,23 @@ def test_a_contract_that_cannot_be_had_has_a_reason_and_is_asked_for_again(
     assert found.code == code
     assert found.message.startswith("conid 265598: ")
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (http(401, b"Access Denied"), "UNAUTHORIZED"),
+        (http(200, {"AAPL": [{"contracts": [{"conid": None}]}]}), "BAD_ANSWER"),
+    ],
+)
+def test_a_symbol_that_cannot_be_looked_up_has_a_reason(
+    certificate: Certificate, answer: bytes, code: str
+) -> None:
+    found, _ = look_up(certificate, always(answer), lambda it: it.by_symbol("AAPL"))
+
+    assert isinstance(found, Reason)
+    assert found.code == code
+    assert found.message.startswith("symbol AAPL: ")
 
 
 def test_a_kind_of_contract_that_cannot_be_ordered_is_refused(

@@ -34,6 +34,7 @@ from engine.gateway.client import GatewayClient
 from engine.gateway.order import HttpOrderGateway
 from engine.gateway.wire import TicketEncoder
 from tests.gateway.raw_gateway import (
+    QUICK,
     SESSION,
     Certificate,
     RawGateway,
@@ -45,6 +46,7 @@ from tests.gateway.raw_gateway import (
     http,
     raw_gateway,
     until,
+    until_many,
 )
 
 ACCOUNT = AccountId("DU1234567")
@@ -212,17 +214,34 @@ def test_an_answer_of_more_than_256_kib_proves_nothing(certificate: Certificate)
     )
 
 
-@pytest.mark.parametrize("cut", [0, 1, 40, 110])
-def test_an_acknowledgement_cut_anywhere_leaves_doubt(certificate: Certificate, cut: int) -> None:
+def test_an_acknowledgement_cut_after_any_byte_leaves_doubt_and_one_request(
+    certificate: Certificate,
+) -> None:
+    whole = http(200, ACK)
+    cuts = iter(range(len(whole) + 1))
+
     async def script(_seen: Seen, stream: Stream) -> None:
         _, writer = stream
-        writer.write(http(200, ACK)[:cut])
+        writer.write(whole[: next(cuts)])
         await writer.drain()
 
-    told, gateway = ask(certificate, script, PLACE)
+    async def run() -> tuple[list[OrderAnswered], int]:
+        told: list[OrderAnswered] = []
+        unhurried = replace(QUICK, requests_per_s=10_000)
+        async with (
+            raw_gateway(certificate, script) as gateway,
+            client_of(gateway.url, certificate, pacing=unhurried) as client,
+        ):
+            for count in range(1, len(whole) + 2):
+                perform(client, PLACE, told)
+                await until_many(told, count)
+            return told, len(gateway.seen)
 
-    assert [answered.outcome.kind for answered in told] == [OutcomeKind.IN_DOUBT]
-    assert len(gateway.seen) == 1
+    told, requests = asyncio.run(run())
+
+    kinds = [answered.outcome.kind for answered in told]
+    assert kinds == [OutcomeKind.IN_DOUBT] * len(whole) + [OutcomeKind.ACK]
+    assert requests == len(whole) + 1
 
 
 def test_a_prompt_is_answered_as_a_notification_and_then_looked_up(

@@ -170,6 +170,28 @@ def test_an_answer_that_is_no_101_says_why(
     assert refusal(certificate, always(answer)) == words
 
 
+def test_429_for_the_handshake_stops_everything(certificate: Certificate) -> None:
+    async def run() -> list[str]:
+        received = Received()
+        told: list[str] = []
+        async with (
+            raw_gateway(certificate, always(http(429, b"Too Many Requests"))) as gateway,
+            client_of(gateway.url, certificate) as client,
+        ):
+            for _ in range(2):
+                protocol = SocketProtocol(received.take, received.lost.append)
+                with pytest.raises(HandshakeRefused) as refused:
+                    await open_socket(client, protocol, received.opened)
+                told.append(str(refused.value))
+            assert len(gateway.seen) == 1
+        return told
+
+    first, second = asyncio.run(run())
+
+    assert first == "HTTP 429 instead of a WebSocket: Too Many Requests"
+    assert second.startswith("HTTP 429 before; nothing is sent for another ")
+
+
 def test_a_connection_that_breaks_in_the_handshake_is_refused(certificate: Certificate) -> None:
     assert "disconnected" in refusal(certificate, always(None)).lower()
 
@@ -199,3 +221,11 @@ def test_a_socket_that_lives_takes_no_place_from_requests(certificate: Certifica
         return [received.opened_after, len(received.lost)]
 
     assert asyncio.run(run()) == [0, 2]
+
+
+def test_a_gateway_that_never_answers_the_handshake_is_given_up(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.gateway.socket._HANDSHAKE_S", 0.05)
+
+    assert refusal(certificate, never) == "no WebSocket handshake within 0.05 s"

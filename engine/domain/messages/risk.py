@@ -75,7 +75,10 @@ class PositionsRead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionFilled:
-    """An execution moved a position; each execution is told once."""
+    """An execution moved a position; each execution is told once.
+
+    `now_ns` is when it happened on our monotonic clock, as near as the broker's time tells.
+    """
 
     execution: Execution
     now_ns: int

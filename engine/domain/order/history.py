@@ -216,7 +216,7 @@ class OrderHistory:
                     yield from self._move(OrderState.AWAITING_REPLY, None)
             case OutcomeKind.REFUSED:
                 if self.state in _UNKNOWN:
-                    yield from self._move(OrderState.REJECTED, self._why_refused(outcome))
+                    yield from self._move(*self._end_refused(outcome))
                 else:
                     yield ("refused_but_seen", f"{outcome.reason}")
             case OutcomeKind.NOT_SENT if step is Step.PLACE:
@@ -230,13 +230,21 @@ class OrderHistory:
             case _:
                 assert_never(outcome.kind)
 
-    def _why_refused(self, outcome: Outcome) -> Reason | None:
-        if self.reply is None or self.reply.confirmed:
-            return outcome.reason
-        return Reason(
-            code="QUESTION_DECLINED",
-            message="the policy does not accept the broker's question; see broker_messages",
-        )
+    def _end_refused(self, outcome: Outcome) -> tuple[OrderState, Reason | None]:
+        """Say how a refused order ends: refused by the broker, or never confirmed by us."""
+        declined = self.reply is not None and not self.reply.confirmed
+        unconfirmed = outcome.reason is not None and outcome.reason.code == "NOT_CONFIRMED"
+        if self.cancel_wanted and (declined or unconfirmed):
+            return OrderState.CANCELLED, Reason(
+                code="CANCELLED_UNCONFIRMED",
+                message="cancelled while the broker's question was open; it was declined",
+            )
+        if declined:
+            return OrderState.REJECTED, Reason(
+                code="QUESTION_DECLINED",
+                message="the policy does not accept the broker's question; see broker_messages",
+            )
+        return OrderState.REJECTED, outcome.reason
 
     def _apply_ack(self, outcome: Outcome) -> Iterator[Anomaly]:
         assert outcome.broker_order_id is not None

@@ -97,8 +97,12 @@ class Order(OrderHistory):
                 return self._expire(reason, at_ns)
             case RecordCommitted(record=record):
                 return self._continue_after(record)
-            case RecordFailed(reason=reason):
-                return (*self._release_turn(), self._anomaly("record_failed", reason.message))
+            case RecordFailed(record=record, reason=reason):
+                failed = self._anomaly("record_failed", reason.message)
+                if record == CancelOrder.__name__:
+                    # A cancel by id can be repeated, so it is safe without its record.
+                    return (failed, *self._continue_after(record))
+                return (*self._release_turn(), failed)
             case OrderAnswered():
                 return self._answered(message, at_ns)
             case OrderRowSeen(row=row, source=source):
@@ -148,8 +152,8 @@ class Order(OrderHistory):
     # --- commands ----------------------------------------------------------------------
 
     def _cancel(self, message: CancelOrder, at_ns: int) -> tuple[OrderEffect, ...]:
-        if self.state in TERMINAL or self.cancel_wanted:
-            return ()  # Nothing to cancel, or asked for already: the retries are ours.
+        if self.state in TERMINAL or (self.cancel_wanted and self.pending is Pending.CANCEL):
+            return ()  # Nothing to cancel, or under way already: the retries are ours.
         unsent = self.state is OrderState.SUBMITTING and self.attempts == 0
         return self._record(message, at_ns, confirm=not unsent)
 

@@ -62,11 +62,17 @@ class Holdings:
         return self._positions.get(conid)
 
     def fill(self, message: PositionFilled) -> bool:
-        """Move a position; False when the execution was counted before."""
+        """Move a position; False when the execution was counted before.
+
+        News of a fill that is older than the broker's last answer, by more than that may
+        lag, is in it already: the stream replays the day's executions at every connect.
+        """
         execution = message.execution
         if execution.execution_id in self._executions:
             return False
         self._executions.add(execution.execution_id)
+        if self._read is not None and message.now_ns < self._read.started_ns - SETTLE_NS:
+            return False
         self._recent.append(message)
         self._move(execution)
         return True

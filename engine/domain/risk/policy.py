@@ -86,12 +86,13 @@ class RiskPolicy:
     defaults: Mapping[str, Setting] = field(default_factory=dict)
     groups: Mapping[str, Level] = field(default_factory=dict)
     accounts: Mapping[AccountId, Level] = field(default_factory=dict)
+    policy_hash: str = field(init=False, compare=False)
+    """The digest of what the policy says; comments, order and lines do not matter."""
 
-    @property
-    def policy_hash(self) -> str:
-        """The digest of what the policy says; comments, order and lines do not matter."""
+    def __post_init__(self) -> None:
+        # Once: every account's limits carry it, and there may be thousands of accounts.
         digest = hashlib.sha256("\n".join(self._canonical_lines()).encode())
-        return digest.hexdigest()[:HASH_CHARACTERS]
+        object.__setattr__(self, "policy_hash", digest.hexdigest()[:HASH_CHARACTERS])
 
     def problems(self) -> tuple[PolicyProblem, ...]:
         """Return every unknown group, and everything looser than the level above."""
@@ -109,34 +110,19 @@ class RiskPolicy:
 
     def limits_for(self, account: AccountId) -> Limits:
         """Return the limits of an account; one that is not listed gets the defaults."""
-        return self._limits_for(account, self._base(), self.policy_hash)
-
-    def all_limits(self, accounts: tuple[AccountId, ...]) -> dict[AccountId, Limits]:
-        """Return the limits of many accounts; what they share is worked out once."""
-        base, policy_hash = self._base(), self.policy_hash
-        return {account: self._limits_for(account, base, policy_hash) for account in accounts}
+        return make_limits(
+            account,
+            groups=self.accounts[account].groups if account in self.accounts else (),
+            version=self.version,
+            policy_hash=self.policy_hash,
+            settings=self.effective(account),
+        )
 
     def effective(self, account: AccountId | None) -> dict[str, Setting]:
         """Return every merged value; None is an account that is not listed."""
-        return self._effective(account, self._base())
-
-    def _limits_for(
-        self, account: AccountId, base: Mapping[str, Setting], policy_hash: str
-    ) -> Limits:
-        level = self.accounts.get(account, Level())
-        return make_limits(
-            account,
-            groups=level.groups,
-            version=self.version,
-            policy_hash=policy_hash,
-            settings=self._effective(account, base),
-        )
-
-    def _effective(
-        self, account: AccountId | None, base: Mapping[str, Setting]
-    ) -> dict[str, Setting]:
+        base = self._base()
         if account is None or account not in self.accounts:
-            return dict(base)
+            return base
         level = self.accounts[account]
         return {**self._merge_groups(base, level.groups), **level.settings}
 
@@ -175,11 +161,9 @@ def policy_changes(old: RiskPolicy, new: RiskPolicy) -> tuple[Change, ...]:
     again for each listed account that it reaches.
     """
     accounts: list[AccountId | None] = [None, *sorted({**old.accounts, **new.accounts})]
-    old_base, new_base = old._base(), new._base()  # noqa: SLF001 - the same class
     found: list[Change] = []
     for account in accounts:
-        before = old._effective(account, old_base)  # noqa: SLF001 - the same class
-        after = new._effective(account, new_base)  # noqa: SLF001 - the same class
+        before, after = old.effective(account), new.effective(account)
         for name in sorted({**before, **after}):
             was, now = lookup(before, name), lookup(after, name)
             assert was is not None, name

@@ -111,7 +111,7 @@ def _reason(
     inputs: dict[str, object] | None = None,
 ) -> Reason:
     parts = [f"account={account}", *_shown(figures), allowed, *_shown(inputs or {})]
-    return Reason(code=code.value, message=f"{code}: {' '.join(parts)}")
+    return Reason(code=code.value, message=" ".join(parts))
 
 
 def _shown(figures: dict[str, object]) -> list[str]:

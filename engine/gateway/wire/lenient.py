@@ -23,7 +23,8 @@ _NUMBER: Final = re.compile(
     r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)?(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?"
 )
 _MAGNITUDE_MAX: Final = 18
-_DIGITS_MAX: Final = 38
+_DIGITS_MAX: Final = 28
+"""More would be rounded by the arithmetic that the number is for."""
 _TEXT_MAX: Final = 500
 
 
@@ -198,4 +199,10 @@ def _number(value: object) -> Decimal | None:
         return None
     if exact and not -_MAGNITUDE_MAX <= exact.adjusted() < _MAGNITUDE_MAX:
         return None
-    return exact
+    return _plain(exact)
+
+
+def _plain(value: Decimal) -> Decimal:
+    """Drop what only the broker's formatting added: `10.0` is ten, and is shown as `10`."""
+    whole_value = value.to_integral_value()
+    return Decimal(int(whole_value)) if value == whole_value else value.normalize()

@@ -335,8 +335,11 @@ def test_a_cancel_while_a_question_is_open_declines_it() -> None:
     played.tell(CANCEL)
 
     replied = played.commit(ReplyDecided)
+    unconfirmed = Reason(code="NOT_CONFIRMED", message="Order not confirmed")
+    played.tell(answered(replace(REFUSED, reason=unconfirmed), Step.REPLY))
 
     assert [effect.confirmed for effect in replied if isinstance(effect, ReplyAtBroker)] == [False]
+    assert played.order.state is OrderState.CANCELLED
 
 
 # --- fills -------------------------------------------------------------------------------

@@ -351,6 +351,15 @@ def test_a_halt_of_another_scope_does_not(scope: Scope) -> None:
     assert risk.trading_state is TradingState.NORMAL
 
 
+def test_only_the_very_scope_of_a_halt_is_halted() -> None:
+    risk = ready_risk()
+
+    risk.handle(halt(FIRM))
+
+    assert risk.is_halted(FIRM)
+    assert not risk.is_halted(MINE)
+
+
 def test_joining_a_halted_group_halts() -> None:
     risk = ready_risk()
     risk.handle(halt(Scope(kind=ScopeKind.GROUP, key="desk")))

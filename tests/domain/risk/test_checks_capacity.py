@@ -27,7 +27,7 @@ def test_r20_unknown_positions_refuse_every_order() -> None:
     verdict = c.check_position(replace(INPUTS, exposure=Exposure(position=None)))
 
     assert message(verdict) == (
-        "POSITION_UNKNOWN: account=DU1234567 conid=265598"
+        "account=DU1234567 conid=265598"
         " needs the broker's holdings of the account, which were not read yet"
     )
 
@@ -62,7 +62,7 @@ def test_r20_the_limit_itself_passes_and_one_more_does_not() -> None:
 
     assert c.check_position(inputs).utilisation == 1
     assert message(above) == (
-        "POSITION_LIMIT: account=DU1234567 worst_long=61 units"
+        "account=DU1234567 worst_long=61 units"
         " limit=60 units (position.max_qty, risk.yaml:1)"
         " position=50 working_buy=0 working_sell=0 quantity=11"
     )
@@ -78,7 +78,7 @@ def test_r20_values_the_worst_case() -> None:
     assert verdict.passed
     assert verdict.value == 6_000
     assert message(dearer) == (
-        "POSITION_LIMIT: account=DU1234567 worst_short_notional=6060 USD"
+        "account=DU1234567 worst_short_notional=6060 USD"
         " limit=6000 USD (position.max_notional.abs, risk.yaml:1)"
         " position=-50 working_buy=0 working_sell=0 quantity=10"
         " price=101 multiplier=1 quote_age_ms=0"
@@ -108,7 +108,7 @@ def test_r25_counts_the_order_itself() -> None:
 
     assert c.check_working_orders(replace(INPUTS, exposure=last)).utilisation == 1
     assert message(c.check_working_orders(replace(INPUTS, exposure=full))) == (
-        "MAX_OPEN_ORDERS: account=DU1234567 working_orders=21 orders"
+        "account=DU1234567 working_orders=21 orders"
         " limit=20 orders (working.max_total, risk.yaml:5)"
     )
 
@@ -120,7 +120,7 @@ def test_r25_counts_each_side_of_a_contract() -> None:
 
     assert c.check_working_orders(replace(INPUTS, exposure=crowded)).passed
     assert message(verdict) == (
-        "MAX_OPEN_ORDERS: account=DU1234567 working_orders=6 orders"
+        "account=DU1234567 working_orders=6 orders"
         " limit=5 orders (working.max_per_conid_side, risk.yaml:6) conid=265598 side=SELL"
     )
 

@@ -131,3 +131,13 @@ def test_only_reads_that_began_later_are_news() -> None:
     assert Holdings().is_news(read(second=0))
     assert not holdings.is_news(read(second=0))
     assert holdings.is_news(read(second=1))
+
+
+def test_news_of_an_old_fill_does_not_move_what_was_read_after_it() -> None:
+    holdings = Holdings()
+    holdings.replace(read(position(100), second=100))
+
+    told = holdings.fill(fill("a", 30, second=10))
+
+    assert not told
+    assert holdings.quantity(CONID) == 100

@@ -88,15 +88,6 @@ def test_the_strictest_group_wins_value_by_value() -> None:
     assert limits.position_max_qty.value == 20
 
 
-def test_all_limits_are_those_of_each_account() -> None:
-    found = policy(account=level(NOTIONAL, 5, 9))
-
-    assert found.all_limits((ONE, OTHER)) == {
-        ONE: found.limits_for(ONE),
-        OTHER: found.limits_for(OTHER),
-    }
-
-
 @pytest.mark.parametrize(
     ("name", "above", "looser", "shown"),
     [

@@ -18,7 +18,7 @@ def test_a_refusal_names_the_figures_and_what_was_needed() -> None:
         check=Check.PRICE,
         reason=Reason(
             code="PRICE_NOT_POSITIVE",
-            message="PRICE_NOT_POSITIVE: account=DU1 price=-1.5 needs more",
+            message="account=DU1 price=-1.5 needs more",
         ),
     )
     assert not verdict.passed
@@ -54,6 +54,6 @@ def test_a_comparison_that_fails_shows_value_limit_unit_and_source() -> None:
 
     assert verdict.reason == Reason(
         code="QTY_EXCEEDS_MAX",
-        message="QTY_EXCEEDS_MAX: account=DU1 quantity=50.01 units"
+        message="account=DU1 quantity=50.01 units"
         " limit=50 units (order.max_qty.STK, risk.yaml:3) sec_type=STK",
     )

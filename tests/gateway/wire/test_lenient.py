@@ -14,23 +14,22 @@ from engine.gateway.wire.lenient import BadAnswer
     [
         (b'{"v":1}', "1"),
         (b'{"v":"1"}', "1"),
-        (b'{"v":1.10}', "1.10"),
+        (b'{"v":1.10}', "1.1"),
+        (b'{"v":100.0}', "100"),
+        (b'{"v":-0.0}', "0"),
         (b'{"v":"1,300"}', "1300"),
-        (b'{"v":"1,234,567.50"}', "1234567.50"),
-        (b'{"v":2.0E8}', "2.0E+8"),
+        (b'{"v":"1,234,567.50"}', "1234567.5"),
+        (b'{"v":2.0E8}', "200000000"),
         (b'{"v":" -0.5 "}', "-0.5"),
         (b'{"v":".5"}', "0.5"),
         (b'{"v":"+7."}', "7"),
-        (b'{"v":0.1000000000000000055511151231257827}', "0.1000000000000000055511151231257827"),
+        (b'{"v":0.1000000000000000055511151231}', "0.1000000000000000055511151231"),
     ],
 )
-def test_a_number_is_read_exactly_in_every_form(body: bytes, expected: str) -> None:
+def test_a_number_is_read_exactly_in_every_form_and_kept_in_one(body: bytes, expected: str) -> None:
     row = lenient.as_row(lenient.decode(body), "it")
 
-    number = lenient.number(row, "v")
-
-    assert number is not None
-    assert (number, number.as_tuple()) == (Decimal(expected), Decimal(expected).as_tuple())
+    assert str(lenient.number(row, "v")) == expected
 
 
 @pytest.mark.parametrize("blank", ["", " ", "None", "null", "N/A", None])
@@ -43,7 +42,7 @@ def test_a_blank_says_nothing(blank: str | None) -> None:
 @pytest.mark.parametrize(
     "value",
     ["abc", "1,5", "1,30", "NaN", "Infinity", "-inf", "1e400", "1e18", "5.66M", ",", ".", "e5",
-     "1" * 40, True, [], {}, "1_000", "٣", 10**18, Decimal("1E-19")],
+     "1" * 40, "0." + "1" * 29, True, [], {}, "1_000", "٣", 10**18, Decimal("1E-19")],
 )  # fmt: skip
 def test_what_is_no_number_is_an_error_and_never_a_guess(value: object) -> None:
     with pytest.raises(BadAnswer, match=r"v is .*, expected a number"):
