@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust_core -name '*.rs' -o -name Cargo.toml)
-PY_SOURCES := engine tests examples benchmarks
+PY_SOURCES := engine tests benchmarks
 
 .PHONY: help setup format check lint types imports test-rust test bench demo lock docs clean tools
 
@@ -59,7 +59,7 @@ lint: setup ## Formatting and lints, Python and Rust
 	cargo clippy --quiet --all-targets --features python -- -D warnings
 
 types: setup ## mypy --strict, and the stub of the extension against the extension
-	$(BIN)/mypy engine tests examples benchmarks
+	$(BIN)/mypy engine tests benchmarks
 	$(BIN)/python -m mypy.stubtest engine._rust_core
 
 imports: setup ## The layers of the architecture

@@ -88,6 +88,7 @@ class App:
         self.stopped = asyncio.Event()
         self._environ = environ
         self._take_next_port = take_next_port
+        self._stopping = False
         self._clock = Clock()
         self._tasks: list[asyncio.Task[None]] = []
         self._closers = contextlib.AsyncExitStack()
@@ -140,7 +141,7 @@ class App:
             clock=self._clock,
             shard=config.shard,
             gateways={SessionName(item.name): item.gateway for item in config.sessions},
-            on_drain=lambda: self._keep(self._drain()),
+            on_drain=lambda: self._keep(self.stop()),
         )
         self._journal.on_commit = self.bridge.journal_advanced
         self._journal.on_failure = self.bridge.journal_failed
@@ -196,7 +197,14 @@ class App:
         closers.push_async_callback(self.api.stop)
 
     async def stop(self) -> None:
-        """Let what is under way finish, then end everything in reverse order."""
+        """Let what is under way finish, then end everything in reverse order.
+
+        Whoever calls it while it runs waits for the same end.
+        """
+        if self._stopping:
+            await self.stopped.wait()
+            return
+        self._stopping = True
         self.bridge.draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S_MAX):
@@ -204,17 +212,16 @@ class App:
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
-        await self._closers.aclose()
-        _LOG.info("engine_stopped", settled=self.bridge.settled)
-        self.stopped.set()
+        try:
+            await self._closers.aclose()
+        finally:
+            _LOG.info("engine_stopped", settled=self.bridge.settled)
+            self.stopped.set()
 
     # --- in the background ---------------------------------------------------------------
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
-
-    async def _drain(self) -> None:
-        await self.stop()
 
     async def _measure(self) -> None:
         loop = asyncio.get_running_loop()
@@ -249,7 +256,7 @@ class App:
             "limits_applied",
             version=policy.version,
             policy_hash=policy.policy_hash,
-            changes=changes,
+            changes=", ".join(changes),
         )
 
     def _refuse_limits(self, why: str) -> None:

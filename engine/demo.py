@@ -173,7 +173,7 @@ async def _trade(app: App, stop: asyncio.Event, folder: Path, account: str) -> l
             break
         _say(f"{sample.shows}\n  $ engine {' '.join(sample.arguments)}")
         output = await _engine(app, folder, *sample.arguments)
-        _say(_indented(output))
+        _say(_indented(output) + "\n")
         if not any(word in output for word in sample.expected):
             failures.append(sample.shows)
     return failures
@@ -217,7 +217,12 @@ async def _post_order(app: App, folder: Path, account: str) -> list[str]:
         "tif": "DAY",
     }
     path = f"/v1/accounts/{account}/orders"
-    _say(f"  $ curl {app.api.url}{path} \\\n      -d '{json.dumps(body)}'")
+    _say(
+        f"  $ curl '{app.api.url}{path}?wait=terminal&timeout=15' \\\n"
+        f'      -H "Authorization: Bearer $(cat {folder}/state/token)" \\\n'
+        f"      -H 'Content-Type: application/json' \\\n"
+        f"      -d '{json.dumps(body)}'"
+    )
     token = (folder / "state" / "token").read_text().strip()
     answer = await asyncio.to_thread(
         _request, f"{app.api.url}{path}?wait=terminal&timeout=15", token, body

@@ -1,5 +1,7 @@
 """Structured logs: one JSON line an event, account numbers masked, secrets never.
 
+Both hold at any depth: in lists, in members of members, in the texts of exceptions.
+
 An event's name is in the past tense, its values are keyword arguments:
 `log.info("order_filled", order_id=..., filled_quantity=...)`.
 """
@@ -7,13 +9,21 @@ An event's name is in the past tense, its values are keyword arguments:
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from typing import Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-_ACCOUNT: Final = re.compile(r"\b(DU|DF|U|F)(\d{3,})(\d{4})\b")
-_SECRET_KEYS: Final = frozenset({"token", "authorization", "password", "cookie", "session_id"})
+_ACCOUNT: Final = re.compile(r"(?<![A-Za-z0-9])(DU|DF|U|F)(\d{3,})(\d{4})(?![A-Za-z0-9])")
+_SECRET_KEYS: Final = frozenset(
+    {
+        "token", "stream_token", "access_token", "authorization", "password", "secret", "cookie",
+        "set-cookie", "session_id", "api_key",
+    }
+)  # fmt: skip
+_DEPTH_MAX: Final = 8
+_HIDDEN: Final = "***"
 
 
 def mask_account(text: str) -> str:
@@ -22,12 +32,34 @@ def mask_account(text: str) -> str:
 
 
 def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for key, value in event.items():
-        if key in _SECRET_KEYS:
-            event[key] = "***"
-        elif isinstance(value, str):
-            event[key] = mask_account(value)
-    return event
+    return {key: _masked_member(key, value, 0) for key, value in event.items()}
+
+
+def _masked_member(key: object, value: object, depth: int) -> object:
+    is_secret = isinstance(key, str) and key.lower() in _SECRET_KEYS
+    return _HIDDEN if is_secret else _masked(value, depth)
+
+
+def _masked(value: object, depth: int) -> object:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return mask_account(value)
+        case Mapping() | list() | tuple() if depth == _DEPTH_MAX:
+            # Deeper is nothing that a person reads, or a value that contains itself.
+            return "..."
+        case Mapping():
+            return {
+                mask_account(str(key)): _masked_member(key, member, depth + 1)
+                for key, member in value.items()
+            }
+        case list() | tuple():
+            return [_masked(member, depth + 1) for member in value]
+        case BaseException():
+            return mask_account(f"{type(value).__name__}: {value}")
+        case _:
+            return mask_account(str(value))
 
 
 def configure(*, level: str = "INFO", stream: TextIO | None = None) -> None:

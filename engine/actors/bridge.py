@@ -8,6 +8,7 @@ Rule 2: an `ask` has a time limit, and asks only actors that answer at once.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import pykka
@@ -22,6 +23,7 @@ from engine.domain.messages import (
     HaltScope,
     RequestAnswer,
     RequestOrder,
+    RequestVerdict,
     ResumeScope,
     SubscribeQuotes,
     UnsubscribeQuotes,
@@ -199,11 +201,19 @@ class EngineBridge:
         quote = await self._quote_for(lines, account, instrument)
         self._refuse_if_closed()  # It may have closed while the broker was asked.
         answer = await self._ask_risk(request, ticket, instrument, quote)
-        view = await self._board.views.wait_for(
-            answer.order_id, lambda shown_: shown_ is not None, timeout_s=DURABLE_S_MAX
+        views = self._board.views
+        view = await views.wait_for(
+            answer.order_id,
+            lambda durable: durable is not None or views.is_forgotten(answer.order_id),
+            timeout_s=DURABLE_S_MAX,
         )
         if view is None:
-            raise JournalUnavailable(answer.order_id)
+            if answer.verdict is RequestVerdict.APPROVED:
+                # Its client hears that nothing was sent: see that nothing will be.
+                cancel = CancelOrder(order_id=answer.order_id, cause="not durable in time")
+                self._board.tell_order(answer.order_id, cancel)
+            text = f"order {answer.order_id} could not be made durable; nothing was sent"
+            raise JournalUnavailable(text)
         return Submitted(answer=answer, order=self.order(answer.order_id))
 
     def _refuse_if_closed(self) -> None:
@@ -234,19 +244,7 @@ class EngineBridge:
             case Reason():
                 return ticket, None
             case instrument:
-                resolved = Ticket(
-                    account=ticket.account,
-                    client_order_id=ticket.client_order_id,
-                    conid=instrument.conid,
-                    symbol=instrument.symbol,
-                    side=ticket.side,
-                    type=ticket.type,
-                    quantity=ticket.quantity,
-                    limit_price=ticket.limit_price,
-                    tif=ticket.tif,
-                    outside_rth=ticket.outside_rth,
-                    strategy=ticket.strategy,
-                )
+                resolved = replace(ticket, conid=instrument.conid, symbol=instrument.symbol)
                 return resolved, instrument
 
     async def _quote_for(

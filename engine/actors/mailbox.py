@@ -109,13 +109,14 @@ class Dispatcher:
             self.loop.call_soon(self._run)
 
     def _run(self) -> None:
-        self._armed = False
         try:
-            for _ in range(min(BUDGET, len(self._ready))):
+            for _ in range(BUDGET):
+                if not self._ready:
+                    break
                 self._turn(*self._ready.popleft())
-        finally:  # Whatever a supervisor raised, the other actors go on.
-            if self._ready and not self._armed:
-                self._armed = True
+        finally:
+            self._armed = bool(self._ready)
+            if self._armed:
                 self.loop.call_soon(self._run)
 
     def _turn(self, ref: "LoopRef", message: Any, reply: Reply | None) -> None:

@@ -11,6 +11,7 @@ from engine.domain.messages import (
     CancelAtBroker,
     DenyOrder,
     ExecutionSeen,
+    ForgetOrder,
     LearnAlias,
     OrderAnswered,
     OrderEffect,
@@ -85,6 +86,8 @@ class OrderActor(Shell):
                 self._send(effect)
             case LearnAlias():
                 board.learn_alias(effect)
+            case ForgetOrder():
+                board.forget_order(effect)
             case StartTimer():
                 self.start_timer(effect)
             case StopTimer():

@@ -68,7 +68,7 @@ class SessionActor(Shell):
             case CallGateway():
                 self._gateway.call(effect, lambda message: post(self.ref, message))
             case GrantTurn(granted=granted):
-                board.tell_order(granted.order_id, granted)
+                board.grant_turn(granted)
             case RefuseTurn(refused=refused):
                 board.tell_order(refused.order_id, refused)
             case ParkOrder(order_id=order_id):

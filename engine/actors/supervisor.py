@@ -21,6 +21,7 @@ from engine.actors.shell import Clock, post
 from engine.actors.spawner import Spawner
 from engine.actors.switchboard import SessionLines, Switchboard
 from engine.domain.messages import (
+    DenyOrder,
     EngineStarted,
     HaltScope,
     LimitsLoaded,
@@ -28,6 +29,7 @@ from engine.domain.messages import (
     ReleaseTurn,
     ResumeScope,
     StartSession,
+    SubmitOrder,
 )
 from engine.domain.order import Order
 from engine.domain.ports import (
@@ -92,6 +94,7 @@ class Supervisor:
         self._file_error: str | None = None
         self._rebuilt: list[OrderActor] = []
         self._unclaimed: dict[AccountId, list[OrderView]] = {}
+        switchboard.refuse_turn = self._halted
         dispatcher.on_failure = self._actor_failed
 
     def add_session(self, parts: SessionParts) -> None:
@@ -160,10 +163,15 @@ class Supervisor:
                 case message:
                     assert entry.order_id is not None
                     order = orders.setdefault(entry.order_id, Order())
+                    if not order.state_known and not isinstance(message, SubmitOrder | DenyOrder):
+                        # Without its first record there is no order that this could be of.
+                        _LOG.error("record_skipped", seq=recorded.seq, order_id=entry.order_id)
+                        continue
                     order.replay(message, entry.at_ns)
                     last_seq[entry.order_id] = recorded.seq
         for order_id, order in orders.items():
-            self._bring_back(order, last_seq[order_id])
+            if order.state_known:
+                self._bring_back(order, last_seq[order_id])
         for halt in self.halts.values():
             self._switchboard.tell_every_risk(halt)
 
@@ -224,6 +232,14 @@ class Supervisor:
         self._latch(halt)
         self._switchboard.tell_every_risk(halt)
 
+    def _halted(self, ref: LoopRef) -> Reason | None:
+        """Say why an order must not be sent now although risk approved it before."""
+        actor = ref.actor
+        if not isinstance(actor, OrderActor) or not actor.order.state_known:
+            return None
+        risk = self.risks.get(actor.order.ticket.account)
+        return None if risk is None else risk.risk.sending_refusal(actor.order.ticket)
+
     def _latch(self, halt: HaltScope) -> None:
         known = self.halts.get(halt.scope)
         if known is None or halt.level.strictness >= known.level.strictness:
@@ -255,11 +271,10 @@ class Supervisor:
             return
         account = actor.order.ticket.account
         if actor.order.coid is not None:
-            session = actor.order.approved.session
+            session = self._switchboard.session_for(account, actor.order.approved.session)
             release = ReleaseTurn(order_id=actor.order.order_id, session=session)
             self._switchboard.tell_session(session, release)
         scope = Scope(kind=ScopeKind.ACCOUNT, key=account)
         reason = f"the actor of order {actor.name} failed; restart the engine to rebuild it"
         halt = HaltScope(scope=scope, level=TradingState.HALT, reason=reason, by="engine")
         self._switchboard.tell_risk(account, halt)
-

@@ -8,6 +8,7 @@ Rule 2: what is shown is durable. `publish` is called after the commit.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -18,11 +19,16 @@ from engine.actors.views import Views
 from engine.domain.messages import (
     DeliverNews,
     ExecutionSeen,
+    ForgetOrder,
     HaltScope,
     LearnAlias,
     OrderChanged,
+    OrderForgotten,
     OrderRowSeen,
     PositionFilled,
+    PositionsFilled,
+    TurnGranted,
+    TurnRefused,
     WriteRecord,
 )
 from engine.domain.ports import FeedGateway, InstrumentGateway, Journal, OrderGateway
@@ -35,6 +41,7 @@ from engine.domain.values import (
     ExecutionId,
     OrderId,
     OrderRow,
+    Reason,
     Scope,
     ScopeKind,
     SessionName,
@@ -78,6 +85,7 @@ class Switchboard:
         self.sessions: dict[SessionName, SessionLines] = {}
         self.risks: dict[AccountId, LoopRef] = {}
         self.session_of: dict[AccountId, SessionName] = {}
+        self.refuse_turn: Callable[[LoopRef], Reason | None] = lambda _order: None
         self._shard = shard
         self._clock = clock
         self._orders: dict[OrderId, LoopRef] = {}
@@ -146,10 +154,30 @@ class Switchboard:
             self.tell_session(session, OrderChanged(view=view))
 
     def _fill(self, execution: Execution) -> None:
+        self.tell_risk(execution.account, self._as_fill(execution))
+
+    def _as_fill(self, execution: Execution) -> PositionFilled:
         age_ns = max(self._clock.wall_ns() - execution.at_ms * 1_000_000, 0)
-        happened_ns = self._clock.monotonic_ns() - age_ns
-        filled = PositionFilled(execution=execution, now_ns=happened_ns)
-        self.tell_risk(execution.account, filled)
+        seen_ns = self._clock.monotonic_ns()
+        return PositionFilled(execution=execution, now_ns=seen_ns - age_ns, seen_ns=seen_ns)
+
+    def grant_turn(self, granted: TurnGranted) -> None:
+        """Give an order its turn, unless a halt came while it waited.
+
+        Risk approved it before; what was halted since must not be sent any more.
+        """
+        ref = self._orders.get(granted.order_id)
+        refusal = None if ref is None else self.refuse_turn(ref)
+        if refusal is None:
+            self.tell_order(granted.order_id, granted)
+        else:
+            refused = TurnRefused(order_id=granted.order_id, reason=refusal)
+            self.tell_order(granted.order_id, refused)
+
+    def forget_order(self, forget: ForgetOrder) -> None:
+        """There is no such order: its first record never became durable."""
+        self.views.forget(forget.order_id)
+        self.tell_risk(forget.account, OrderForgotten(order_id=forget.order_id))
 
     # --- news of orders ------------------------------------------------------------------
 
@@ -179,6 +207,7 @@ class Switchboard:
                 self.tell_order(order_id, seen)
             else:
                 self._meet(session, row)
+        strange_fills: dict[AccountId, list[PositionFilled]] = {}
         for execution in news.executions:
             order_id = self._find(execution.account, execution.broker_order_id, execution.coid)
             if order_id is not None:
@@ -186,6 +215,13 @@ class Switchboard:
                 self.tell_order(order_id, fill)
             else:
                 self._meet_fill(session, execution)
+                fills = strange_fills.setdefault(execution.account, [])
+                fills.append(self._as_fill(execution))
+        # One message an account: a day of others' trades must not fill a mailbox.
+        for account, fills in strange_fills.items():
+            self.tell_risk(account, PositionsFilled(fills=tuple(fills)))
+        if news.rows:
+            self._count_strangers(session)
 
     def _find(
         self, account: AccountId, broker_id: BrokerOrderId | None, coid: Coid | None
@@ -201,7 +237,6 @@ class Switchboard:
         stranger.row = row if known is None else _merged(known, row)
         if row.coid is not None and (known is None or known.coid is None):
             self._suspect(row.account, row.coid)
-        self._count_strangers(session)
 
     def _meet_fill(self, session: SessionName, execution: Execution) -> None:
         if execution.broker_order_id is not None:
@@ -210,7 +245,6 @@ class Switchboard:
             known = stranger.executions.get(execution.execution_id)
             if known is None or known.commission is None:
                 stranger.executions[execution.execution_id] = execution
-        self._fill(execution)
 
     def _stranger(
         self, session: SessionName, account: AccountId, broker_id: BrokerOrderId

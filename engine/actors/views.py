@@ -18,13 +18,26 @@ class Views:
         self._waiters: dict[OrderId, list[asyncio.Future[None]]] = {}
         self._states: dict[OrderState, int] = dict.fromkeys(OrderState, 0)
         self._in_doubt: dict[AccountId, int] = {}
+        self._forgotten: set[OrderId] = set()
 
     def put(self, view: OrderView) -> None:
         """Show this view from now on, and wake who waits for the order."""
         self._count(self._orders.get(view.order_id), -1)
         self._orders[view.order_id] = view
         self._count(view, 1)
-        for waiter in self._waiters.pop(view.order_id, []):
+        self._wake(view.order_id)
+
+    def forget(self, order_id: OrderId) -> None:
+        """Tell who waits that there will be no such order."""
+        self._forgotten.add(order_id)
+        self._wake(order_id)
+
+    def is_forgotten(self, order_id: OrderId) -> bool:
+        """True when the order's first record could not be made durable."""
+        return order_id in self._forgotten
+
+    def _wake(self, order_id: OrderId) -> None:
+        for waiter in self._waiters.pop(order_id, []):
             if not waiter.done():
                 waiter.set_result(None)
 

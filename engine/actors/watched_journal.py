@@ -1,10 +1,14 @@
 """A journal that says when it advanced, or that it can keep nothing any more."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from engine.domain.ports import Committed, Entry, Journal, NotCommitted, Recorded
 from engine.domain.values import Reason
 from engine.domain.views import EventView
+
+UNAVAILABLE: Final = "JOURNAL_UNAVAILABLE"
+"""The one refusal that is for good; a backlog passes, and a bad record is its own fault."""
 
 
 class WatchedJournal:
@@ -30,10 +34,10 @@ class WatchedJournal:
 
         def tell(result: Committed | NotCommitted) -> None:
             done(result)
-            if isinstance(result, NotCommitted):
-                self.on_failure(result.reason)
-            else:
+            if isinstance(result, Committed):
                 self.on_commit()
+            elif result.reason.code == UNAVAILABLE:
+                self.on_failure(result.reason)
 
         self._inner.append(entry, tell)
 

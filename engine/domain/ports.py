@@ -151,7 +151,11 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotCommitted:
-    """The entry is not durable, and the journal takes no more: halt, do not retry."""
+    """The entry is not durable.
+
+    With `JOURNAL_UNAVAILABLE` the journal takes no more, for good; every other code
+    refuses this entry only.
+    """
 
     reason: Reason
 

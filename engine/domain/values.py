@@ -388,6 +388,15 @@ class Execution:
     at_ms: int
 
 
+def execution_root(execution_id: ExecutionId) -> str:
+    """Return the part of an execution's id that its corrections share.
+
+    The last segment is the revision: `….01.01` is corrected as `….01.02`.
+    """
+    root, dot, _revision = execution_id.rpartition(".")
+    return root if dot else execution_id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """What an account holds of a contract; short is negative."""

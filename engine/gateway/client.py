@@ -213,6 +213,8 @@ class GatewayClient:
                 result = await self._exchange(exchange)
             finally:
                 self._pacer.finish()
+                now_ns = self.clock()
+                self._pacer.note_answer(request.endpoint, request.interval_ms, now_ns)
                 self._pump()
         except asyncio.CancelledError:
             if not self._closing:

@@ -143,7 +143,6 @@ class _Stream:
         self._wall_offset_ns = wall_offset_ns
         self._keep = keep
         self._protocol = SocketProtocol(self._take_bytes, self._lost)
-        self._tracked: set[ConId] = set()
         self._heartbeat_ns: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
@@ -179,10 +178,6 @@ class _Stream:
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._heartbeat_ns is not None:
-            metrics.WS_RECONNECTS.labels(self._session).inc()
-            metrics.WS_CONNECTED.labels(self._session).set(0)
-            metrics.SUBSCRIPTIONS.labels(self._session).set(0)
         self._protocol.write(encode_close(_NORMAL_CLOSE) if frame is None else frame)
         self._protocol.close()
         self._tell(SocketClosed(reason=reason))
@@ -228,16 +223,14 @@ class _Stream:
         return self._client.clock() + self._wall_offset_ns
 
     def _track(self, conid: ConId, intervals_ms: tuple[int, ...] | None) -> None:
+        """Build the contract's bars, or with None forget it; bars that are open go on."""
         if intervals_ms is None:
             self._decoder.untrack(conid)
-            self._tracked.discard(conid)
-        else:
-            try:
-                self._decoder.track(conid, list(intervals_ms))
-            except ValueError as error:
-                _log.warning("bars_not_built", session=self._session, reason=str(error))
-            self._tracked.add(conid)
-        metrics.SUBSCRIPTIONS.labels(self._session).set(len(self._tracked))
+            return
+        try:
+            self._decoder.track(conid, list(intervals_ms))
+        except ValueError as error:
+            _log.warning("bars_not_built", session=self._session, reason=str(error))
 
     def _opened(self) -> None:
         """Take note of the handshake, before the first byte of the stream is read."""
@@ -296,11 +289,7 @@ class _Stream:
 
     def _react(self, part: wire.OtherPart) -> None:
         match part:
-            case SystemSucceeded():
-                metrics.WS_CONNECTED.labels(self._session).set(1)
-                self._heartbeat_ns = self._client.clock()
-                self._tell(part)
-            case HeartbeatSeen():
+            case SystemSucceeded() | HeartbeatSeen():
                 self._heartbeat_ns = self._client.clock()
                 self._tell(part)
             case AuthStreamed() | StreamRefused():

@@ -97,6 +97,16 @@ class Pacer:
         assert self._running > 0
         self._running -= 1
 
+    def note_answer(self, endpoint: str, interval_ms: int, now_ns: int) -> None:
+        """Count an endpoint's interval from its answer.
+
+        The broker counts arrivals. One request may be slow on its way and the next one
+        quick; from the answer on, no two can arrive closer than they should.
+        """
+        if interval_ms:
+            due_ns = now_ns + interval_ms * _NS_PER_MS
+            self._due_ns[endpoint] = max(self._due_ns.get(endpoint, 0), due_ns)
+
     def penalise(self, now_ns: int) -> None:
         """Stop after HTTP 429; a cancel may try again after `cancel_probe_ms`."""
         self._penalty_until_ns = now_ns + self.pacing.penalty_ms * _NS_PER_MS

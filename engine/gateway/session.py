@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
+from engine import log, metrics
 from engine.domain.messages import (
     AuthStatusRead,
     CallDone,
@@ -23,10 +24,11 @@ from engine.domain.messages import (
 from engine.domain.values import AccountId
 from engine.gateway.client import Broken, GatewayClient, Lane, NoAnswer, Request
 from engine.gateway.wire import session as wire
+from engine.gateway.wire.excerpt import redact
 from engine.gateway.wire.lenient import BadAnswer
 
-_TRADES_DAYS: Final = 2
-"""Today's executions, and those of a session that began before midnight."""
+_TRADES_DAYS: Final = 7
+"""All that the broker keeps: what traded while the engine was off is found as well."""
 
 FAILURES: Final = {
     Broken.LATE: FailureKind.TIMEOUT,
@@ -40,15 +42,18 @@ FAILURES: Final = {
 }
 
 
-async def fetch(client: GatewayClient, request: Request) -> object:
-    """Make a reading request and return its document.
+async def fetch(client: GatewayClient, request: Request, *, private: bool = False) -> object:
+    """Make a reading request and return its document; of a `private` one nothing is shown.
 
     Raises `wire.CallRefused` when there is none.
     """
     result = await client.request(request)
     if isinstance(result, NoAnswer):
         raise wire.CallRefused(Failure(kind=FAILURES[result.why], message=result.message))
-    return wire.read(result.status, result.body)
+    return wire.read(result.status, result.body, private=private)
+
+
+_log = log.get("gateway.session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,9 @@ class HttpSessionGateway:
                     query=f"?days={_TRADES_DAYS}",
                     interval_ms=self.client.pacing.trades_interval_ms,
                 )
-                return TradesRead(executions=wire.trades(document))
+                trades = wire.trades(document)
+                self._report(effect.call, trades.unread)
+                return TradesRead(executions=trades.rows)
             case SessionCall.POSITIONS:
                 return await self._positions(_account(effect))
             case SessionCall.FUNDS:
@@ -100,14 +107,16 @@ class HttpSessionGateway:
         match effect.call:
             case SessionCall.TICKLE:
                 interval_ms = self.client.pacing.tickle_interval_ms
-                document = await self._post("/tickle", interval_ms=interval_ms)
+                document = await self._post("/tickle", interval_ms=interval_ms, private=True)
                 status, token = wire.tickle(document)
                 self.client.stream_token = token
             case SessionCall.OPEN_BROKERAGE:
                 body = wire.open_brokerage_body(compete=effect.compete)
-                status = wire.auth_status(await self._post("/iserver/auth/ssodh/init", body=body))
+                status = wire.auth_status(
+                    await self._post("/iserver/auth/ssodh/init", body=body, private=True)
+                )
             case _:
-                status = wire.auth_status(await self._post("/iserver/auth/status"))
+                status = wire.auth_status(await self._post("/iserver/auth/status", private=True))
         return AuthStatusRead(call=effect.call, status=status)
 
     async def _suppress(self, effect: CallGateway) -> CallDone:
@@ -124,8 +133,14 @@ class HttpSessionGateway:
             query="?force=true" if force else "",
             interval_ms=self.client.pacing.orders_interval_ms,
         )
-        rows, snapshot = wire.orders(document)
-        return OrdersRead(rows=rows, snapshot=snapshot, forced=force)
+        orders = wire.orders(document)
+        self._report(SessionCall.ORDERS, orders.unread)
+        return OrdersRead(
+            rows=orders.rows,
+            snapshot=orders.snapshot,
+            forced=force,
+            complete=not orders.unread,
+        )
 
     async def _positions(self, account: AccountId) -> PositionsRead:
         started_ns = self.client.clock()
@@ -147,6 +162,18 @@ class HttpSessionGateway:
         )
         return FundsRead(funds=wire.funds(account, document), now_ns=self.client.clock())
 
+    def _report(self, call: SessionCall, unread: tuple[str, ...]) -> None:
+        """Say that a list had rows that could not be read, and why the first could not."""
+        if unread:
+            metrics.ANOMALIES.labels("gateway", "unreadable_row").inc(len(unread))
+            _log.warning(
+                "rows_left_unread",
+                session=self.client.session,
+                call=call.value,
+                count=len(unread),
+                detail=unread[0],
+            )
+
     async def _get(
         self, path: str, *, query: str = "", endpoint: str | None = None, interval_ms: int = 0
     ) -> object:
@@ -161,7 +188,9 @@ class HttpSessionGateway:
             ),
         )
 
-    async def _post(self, path: str, *, body: bytes | None = None, interval_ms: int = 0) -> object:
+    async def _post(
+        self, path: str, *, body: bytes | None = None, interval_ms: int = 0, private: bool = False
+    ) -> object:
         return await fetch(
             self.client,
             Request(
@@ -172,6 +201,7 @@ class HttpSessionGateway:
                 body=body,
                 interval_ms=interval_ms,
             ),
+            private=private,
         )
 
 
@@ -181,5 +211,5 @@ def _account(effect: CallGateway) -> AccountId:
 
 
 def _failed(call: SessionCall, error: Exception) -> CallFailed:
-    message = f"{type(error).__name__}: {error}"
+    message = redact(f"{type(error).__name__}: {error}")
     return CallFailed(call=call, failure=Failure(kind=FailureKind.SERVER_ERROR, message=message))

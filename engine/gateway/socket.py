@@ -14,7 +14,7 @@ import aiohttp
 
 from engine._rust_core import accept_key
 from engine.gateway.client import GatewayClient
-from engine.gateway.wire.lenient import excerpt
+from engine.gateway.wire.excerpt import excerpt
 
 _BUFFER_BYTES: Final = 128 * 1024
 _HANDSHAKE_S: Final = 10

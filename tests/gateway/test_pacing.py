@@ -182,3 +182,19 @@ def test_no_second_sees_more_requests_than_allowed_and_everybody_gets_a_turn(
     assert len(starts) == len(arrivals)
     for i, start_ns in enumerate(starts):
         assert sum(start_ns <= other < start_ns + S for other in starts[i:]) <= requests_per_s
+
+
+def test_the_interval_of_an_endpoint_is_counted_from_its_answer() -> None:
+    pacer = Pacer(Pacing())
+    slow, quick = (Waiter(lane=Lane.STATUS, endpoint="/orders", interval_ms=5_000) for _ in "12")
+    pacer.join(slow)
+    pacer.admit(0)
+    pacer.finish()
+    pacer.note_answer("/orders", 5_000, 2 * 1_000_000_000)
+    pacer.join(quick)
+
+    early = pacer.admit(5 * 1_000_000_000)
+    later = pacer.admit(7 * 1_000_000_000)
+
+    assert early == ()
+    assert later == (quick,)

@@ -1,9 +1,12 @@
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from engine import metrics
 from engine.domain.messages import (
     AccountsRead,
     AuthStatus,
@@ -98,7 +101,7 @@ def call(
         ),
         (CallGateway(call=C.ORDERS), "GET /iserver/account/orders", b""),
         (CallGateway(call=C.ORDERS, force=True), "GET /iserver/account/orders?force=true", b""),
-        (CallGateway(call=C.TRADES), "GET /iserver/account/trades?days=2", b""),
+        (CallGateway(call=C.TRADES), "GET /iserver/account/trades?days=7", b""),
         (
             CallGateway(call=C.POSITIONS, account=ACCOUNT),
             "GET /portfolio2/DU1234567/positions",
@@ -149,6 +152,7 @@ def test_the_answers_are_told_as_what_they_are(
     orders, trades, positions, funds = told[5:]
     assert isinstance(orders, OrdersRead)
     assert (len(orders.rows), orders.snapshot, orders.forced) == (2, True, True)
+    assert orders.complete
     assert isinstance(trades, TradesRead)
     assert len(trades.executions) == 1
     assert isinstance(positions, PositionsRead)
@@ -180,6 +184,54 @@ def test_a_tickle_keeps_the_token_for_the_stream(
             return client.stream_token
 
     assert asyncio.run(run()) == "bb665d0f9a0a4a8d9a3f3b6d6a1c6d5e"
+
+
+def test_unreadable_rows_are_counted_and_logged_and_the_others_told(
+    certificate: Certificate, data: Path
+) -> None:
+    orders = json.loads((data / "orders.json").read_bytes())
+    del orders["orders"][0]["orderId"]
+    trades = json.loads((data / "trades.json").read_bytes())
+    script = by_path(
+        {
+            "/iserver/account/orders": http(200, orders),
+            "/iserver/account/trades": http(200, [*trades, {**trades[0], "size": -5}]),
+        }
+    )
+    counter = metrics.ANOMALIES.labels("gateway", "unreadable_row")
+    before = counter._value.get()
+
+    with capture_logs() as logs:
+        told, _ = call(certificate, script, CallGateway(call=C.ORDERS), CallGateway(call=C.TRADES))
+
+    listed, traded = told
+    assert isinstance(listed, OrdersRead)
+    assert ([row.broker_order_id for row in listed.rows], listed.complete) == (
+        ["245323649"],
+        False,
+    )
+    assert isinstance(traded, TradesRead)
+    assert len(traded.executions) == 1
+    assert counter._value.get() - before == 2
+    assert [(one["event"], one["call"], one["count"], one["detail"]) for one in logs] == [
+        ("rows_left_unread", "orders", 1, "orderId missing"),
+        ("rows_left_unread", "trades", 1, "size is -5, at least 0.00000001"),
+    ]
+
+
+@pytest.mark.parametrize("which", [C.TICKLE, C.AUTH_STATUS, C.OPEN_BROKERAGE])
+@pytest.mark.parametrize("status", [200, 500])
+def test_nothing_of_an_answer_about_the_login_is_told(
+    certificate: Certificate, which: SessionCall, status: int
+) -> None:
+    cut = b'{"name":"fred","session":"hunter2"'
+
+    told, _ = call(certificate, always(http(status, cut)), CallGateway(call=which))
+
+    [failed] = told
+    assert isinstance(failed, CallFailed)
+    assert "fred" not in failed.failure.message
+    assert "hunter2" not in failed.failure.message
 
 
 @pytest.mark.parametrize(

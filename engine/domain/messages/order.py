@@ -232,6 +232,14 @@ class WriteRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetOrder:
+    """The order's first record is not durable and never will be: there is no such order."""
+
+    order_id: OrderId
+    account: AccountId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTurn:
     """Ask the session for its submit lane. Answered by `TurnGranted` or `TurnRefused`."""
 
@@ -305,6 +313,7 @@ class LearnAlias:
 
 OrderEffect: TypeAlias = (
     WriteRecord
+    | ForgetOrder
     | RequestTurn
     | ReleaseTurn
     | PlaceAtBroker

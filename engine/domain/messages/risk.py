@@ -75,13 +75,33 @@ class PositionsRead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionFilled:
-    """An execution moved a position; each execution is told once.
+    """An execution moved a position, or a newer revision of one corrected it.
 
-    `now_ns` is when it happened on our monotonic clock, as near as the broker's time tells.
+    It may be told again; that changes nothing. Both times are of our monotonic clock:
+    `now_ns` is when it happened, as near as the broker's time tells, and never after
+    `seen_ns`, which is when the news was here.
     """
 
     execution: Execution
     now_ns: int
+    seen_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionsFilled:
+    """Several executions at once, as the broker's stream replays them at every connect."""
+
+    fills: tuple[PositionFilled, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderForgotten:
+    """An order's first record is not durable, never will be, and nothing of it was sent.
+
+    Its reservation and its key are free again: the next request with the key is a new one.
+    """
+
+    order_id: OrderId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

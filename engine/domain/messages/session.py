@@ -137,11 +137,15 @@ class CallDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrdersRead:
-    """The live-orders list. `snapshot` is False while the broker's list is still cold."""
+    """The live-orders list. `snapshot` is False while the broker's list is still cold.
+
+    `complete` is False when a row could not be read; such a list proves no absence.
+    """
 
     rows: tuple[OrderRow, ...]
     snapshot: bool
     forced: bool
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,11 +30,13 @@ from engine.domain.order.merge import Fills, closing_state, next_state_of_row
 from engine.domain.order.transitions import TRANSITIONS
 from engine.domain.values import (
     TERMINAL,
+    AccountId,
     ApprovedTicket,
     BrokerOrderId,
     BrokerStatus,
     Coid,
     Confidence,
+    ConId,
     Execution,
     OrderId,
     OrderRow,
@@ -44,6 +46,7 @@ from engine.domain.values import (
     Pending,
     Question,
     Reason,
+    Side,
     Source,
     Ticket,
 )
@@ -64,6 +67,7 @@ class OrderHistory:
         "_broker_filled",
         "_closing",
         "_created_at_ns",
+        "_ended_unseen",
         "_order_id",
         "_request_sha256",
         "_state",
@@ -91,6 +95,7 @@ class OrderHistory:
         self._updated_at_ns = 0
         self._closing: tuple[OrderState, Reason | None] | None = None
         self._broker_filled = Decimal(0)
+        self._ended_unseen = False
         self.body = b""
         self.attempts = 0
         self.rounds = 0
@@ -147,6 +152,10 @@ class OrderHistory:
         anomalies = tuple(trial._apply_row(row, source))  # noqa: SLF001 - our own copy
         return trial._facts() != self._facts(), anomalies  # noqa: SLF001 - our own copy
 
+    def mismatch_of(self, execution: Execution) -> str | None:
+        """Say why an execution cannot be this order's, None when it can."""
+        return self._mismatch(execution.account, execution.conid, execution.side)
+
     def apply(self, record: OrderRecord, at_ns: int) -> tuple[Anomaly, ...]:
         """Take over what the record says; return what was odd about it."""
         anomalies = tuple(self._apply(record))
@@ -176,7 +185,7 @@ class OrderHistory:
             case ExecutionSeen(execution=execution):
                 yield from self._apply_execution(execution)
             case OrderExpired(reason=reason):
-                yield from self._move(OrderState.EXPIRED, reason)
+                yield from self._end_unseen(OrderState.EXPIRED, reason)
             case OrderDoubted(reason=reason):
                 yield from self._move(OrderState.IN_DOUBT, reason)
             case OrderParked(reason=reason):
@@ -216,12 +225,13 @@ class OrderHistory:
                     yield from self._move(OrderState.AWAITING_REPLY, None)
             case OutcomeKind.REFUSED:
                 if self.state in _UNKNOWN:
-                    yield from self._move(*self._end_refused(outcome))
+                    yield from self._end_unseen(*self._end_refused(outcome))
                 else:
                     yield ("refused_but_seen", f"{outcome.reason}")
             case OutcomeKind.NOT_SENT if step is Step.PLACE:
                 if self.state is OrderState.SUBMITTING:
-                    yield from self._move(OrderState.EXPIRED, outcome.reason)
+                    ended = OrderState.CANCELLED if self.cancel_wanted else OrderState.EXPIRED
+                    yield from self._end_unseen(ended, outcome.reason)
             case OutcomeKind.NOT_SENT | OutcomeKind.IN_DOUBT:
                 # A reply that was not sent leaves a question behind that the next order
                 # voids; whether the order lives is for the broker to show.
@@ -246,6 +256,11 @@ class OrderHistory:
             )
         return OrderState.REJECTED, outcome.reason
 
+    def _end_unseen(self, state: OrderState, reason: Reason | None) -> Iterator[Anomaly]:
+        """End an order that the broker never showed; that it shows one later is evidence."""
+        self._ended_unseen = True
+        yield from self._move(state, reason)
+
     def _apply_ack(self, outcome: Outcome) -> Iterator[Anomaly]:
         assert outcome.broker_order_id is not None
         status = outcome.status if outcome.status in set(BrokerStatus) else None
@@ -259,7 +274,8 @@ class OrderHistory:
             yield from self._move(OrderState.PENDING_NEW, None)
 
     def _apply_row(self, row: OrderRow, source: Source) -> Iterator[Anomaly]:
-        mismatch = self._mismatch(row)
+        conid = row.conid if row.conid is not None and row.conid > 0 else None
+        mismatch = self._mismatch(row.account, conid, row.side)
         if mismatch is not None:
             yield ("identity_mismatch", mismatch)
             return
@@ -272,6 +288,7 @@ class OrderHistory:
         if row.status in {BrokerStatus.PENDING_CANCEL, BrokerStatus.PRE_CANCELLED}:
             self.pending = self.pending if self.state in TERMINAL else Pending.CANCEL
         if resurrected:
+            self._ended_unseen = False
             yield ("resurrected", f"{self.state} order is {row.status} at the broker")
             yield from self._move(OrderState.PENDING_NEW, None)
         closing = closing_state(row, cancel_wanted=self.cancel_wanted, filled=filled)
@@ -293,23 +310,26 @@ class OrderHistory:
         What the broker refused may well show as inactive or cancelled; what we never
         sent may not show at all.
         """
-        if self.broker_order_id is not None or row.status is None:
+        if not self._ended_unseen or row.status is None:
             return False
-        if self.state is OrderState.EXPIRED:
-            return True
         over = {BrokerStatus.INACTIVE, BrokerStatus.CANCELLED}
-        return self.state is OrderState.REJECTED and row.status not in over
+        return self.state is not OrderState.REJECTED or row.status not in over
 
-    def _mismatch(self, row: OrderRow) -> str | None:
-        if row.conid is not None and row.conid > 0 and row.conid != self.ticket.conid:
-            return f"conid {row.conid}, ours is {self.ticket.conid}"
-        if row.side is not None and row.side is not self.ticket.side:
-            return f"side {row.side}, ours is {self.ticket.side}"
-        if row.account != self.ticket.account:
-            return f"account {row.account}, ours is {self.ticket.account}"
+    def _mismatch(self, account: AccountId, conid: ConId | None, side: Side | None) -> str | None:
+        ours = self.ticket
+        if account != ours.account:
+            return f"account {account}, ours is {ours.account}"
+        if conid is not None and conid != ours.conid:
+            return f"conid {conid}, ours is {ours.conid}"
+        if side is not None and side is not ours.side:
+            return f"side {side}, ours is {ours.side}"
         return None
 
     def _apply_execution(self, execution: Execution) -> Iterator[Anomaly]:
+        mismatch = self.mismatch_of(execution)
+        if mismatch is not None:
+            yield ("identity_mismatch", mismatch)
+            return
         self.fills.add(execution)
         self.broker_order_id = self.broker_order_id or execution.broker_order_id
         filled = self.fills.quantity
@@ -360,6 +380,7 @@ class OrderHistory:
             self._closing,
             self._broker_filled,
             self.reason,
+            self._ended_unseen,
         )
 
     def _copy(self) -> "OrderHistory":

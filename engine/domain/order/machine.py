@@ -21,6 +21,7 @@ from engine.domain.messages import (
     CancelOrder,
     DenyOrder,
     ExecutionSeen,
+    ForgetOrder,
     LearnAlias,
     OrderAnswered,
     OrderDoubted,
@@ -54,6 +55,7 @@ from engine.domain.values import (
     TERMINAL,
     Answer,
     OrderState,
+    Outcome,
     OutcomeKind,
     Pending,
     Question,
@@ -74,7 +76,15 @@ CANCEL_RETRY_MS: Final = (5_000, 15_000, 45_000, 300_000)
 class Order(OrderHistory):
     """Decides what happens next. `handle` returns what must be done, in order."""
 
-    __slots__ = ("_cancel_durable", "_cancel_tries", "_looking", "_turn", "_turn_wanted")
+    __slots__ = (
+        "_cancel_durable",
+        "_cancel_tries",
+        "_in_flight",
+        "_looking",
+        "_turn",
+        "_turn_wanted",
+        "_void",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,9 +93,13 @@ class Order(OrderHistory):
         self._looking = False
         self._cancel_durable = False
         self._cancel_tries = 0
+        self._in_flight = False
+        self._void = False
 
     def handle(self, message: OrderMessage, at_ns: int) -> tuple[OrderEffect, ...]:
         """Take one message; `at_ns` is wall time, for the journal and the views only."""
+        if self._void:
+            return ()  # Its first record was refused: nothing may follow in the journal.
         match message:
             case SubmitOrder() | DenyOrder():
                 return self._record(message, at_ns, confirm=isinstance(message, SubmitOrder))
@@ -96,23 +110,13 @@ class Order(OrderHistory):
             case TurnRefused(reason=reason):
                 return self._expire(reason, at_ns)
             case RecordCommitted(record=record):
-                return self._continue_after(record)
-            case RecordFailed(record=record, reason=reason):
-                failed = self._anomaly("record_failed", reason.message)
-                if record == CancelOrder.__name__:
-                    # A cancel by id can be repeated, so it is safe without its record.
-                    return (failed, *self._continue_after(record))
-                return (*self._release_turn(), failed)
+                return self._continue_after(record, at_ns)
+            case RecordFailed():
+                return self._stop_after(message, at_ns)
             case OrderAnswered():
                 return self._answered(message, at_ns)
-            case OrderRowSeen(row=row, source=source):
-                changed, odd = self.judge_row(row, source)
-                if changed:
-                    return self._record(message, at_ns)
-                return tuple(self._anomaly(kind, detail) for kind, detail in odd)
-            case ExecutionSeen(execution=execution):
-                news = self.fills.is_news(execution)
-                return self._record(message, at_ns) if news else ()
+            case OrderRowSeen() | ExecutionSeen():
+                return self._news(message, at_ns)
             case TimerFired(name=name):
                 return self._timer(name, at_ns)
             case (
@@ -122,6 +126,18 @@ class Order(OrderHistory):
                 return (self._anomaly("unexpected_message", type(message).__name__),)
             case _:
                 assert_never(message)
+
+    def _news(self, message: OrderRowSeen | ExecutionSeen, at_ns: int) -> tuple[OrderEffect, ...]:
+        """Write down what is new; report what cannot be ours; pass over the rest."""
+        if isinstance(message, OrderRowSeen):
+            changed, odd = self.judge_row(message.row, message.source)
+        else:
+            wrong = self.mismatch_of(message.execution)
+            odd = () if wrong is None else (("identity_mismatch", wrong),)
+            changed = wrong is None and self.fills.is_news(message.execution)
+        if changed:
+            return self._record(message, at_ns)
+        return tuple(self._anomaly(kind, detail) for kind, detail in odd)
 
     def replay(self, record: OrderRecord, at_ns: int) -> None:
         """Apply a record of the journal; nothing is done again."""
@@ -159,17 +175,28 @@ class Order(OrderHistory):
 
     # --- the conversation with the broker ------------------------------------------------
 
-    def _continue_after(self, record: str) -> tuple[OrderEffect, ...]:
+    def _continue_after(self, record: str, at_ns: int) -> tuple[OrderEffect, ...]:
         if record == SubmitOrder.__name__:
             return self._want_turn()
         if record == AttemptStarted.__name__:
-            return self._place()
+            return self._place(at_ns)
         if record == ReplyDecided.__name__:
             return self._reply()
         if record == CancelOrder.__name__:
             self._cancel_durable = True
             return self._send_cancel()
         return (self._anomaly("unexpected_commit", record),)
+
+    def _stop_after(self, failed: RecordFailed, at_ns: int) -> tuple[OrderEffect, ...]:
+        anomaly = self._anomaly("record_failed", failed.reason.message)
+        if failed.record == CancelOrder.__name__:
+            # A cancel by id can be repeated, so it is safe without its record.
+            return (anomaly, *self._continue_after(failed.record, at_ns))
+        if failed.record in {SubmitOrder.__name__, DenyOrder.__name__}:
+            self._void = True
+            forget = ForgetOrder(order_id=self.order_id, account=self.ticket.account)
+            return (anomaly, forget)
+        return (*self._release_turn(), anomaly)
 
     def _want_turn(self) -> tuple[OrderEffect, ...]:
         if self.state is not OrderState.SUBMITTING:
@@ -188,8 +215,15 @@ class Order(OrderHistory):
         attempt = AttemptStarted(order_id=self.order_id, number=1, session_epoch=turn.session_epoch)
         return (StopTimer(name="turn"), *self._record(attempt, at_ns, confirm=True))
 
-    def _place(self) -> tuple[OrderEffect, ...]:
+    def _place(self, at_ns: int) -> tuple[OrderEffect, ...]:
         assert self._turn is not None
+        if self.cancel_wanted:
+            # The cancel came while the attempt was being written: not a byte has left.
+            reason = Reason(code="CANCELLED_BEFORE_SENT", message="cancelled before it was sent")
+            unsent = Outcome(kind=OutcomeKind.NOT_SENT, reason=reason)
+            answer = OrderAnswered(order_id=self.order_id, step=Step.PLACE, outcome=unsent)
+            return self._answered(answer, at_ns)
+        self._in_flight = True
         return (
             PlaceAtBroker(
                 order_id=self.order_id,
@@ -201,6 +235,8 @@ class Order(OrderHistory):
         )
 
     def _answered(self, message: OrderAnswered, at_ns: int) -> tuple[OrderEffect, ...]:
+        if message.step is not Step.CANCEL:
+            self._in_flight = False
         effects = list(self._record(message, at_ns))
         if message.step is Step.CANCEL:
             if message.outcome.kind is OutcomeKind.REFUSED and self.state not in TERMINAL:
@@ -209,9 +245,20 @@ class Order(OrderHistory):
                 effects.extend(self._look())
             return tuple(effects)
         if message.outcome.kind is OutcomeKind.QUESTION and self.question is not None:
+            if self.reply is not None and not self.reply.confirmed:
+                return (*effects, *self._doubt_endless_questions(at_ns))
             decided = self._decide(self.question)
             return (*effects, *self._record(decided, at_ns, confirm=True))
         return (*effects, *self._release_turn())
+
+    def _doubt_endless_questions(self, at_ns: int) -> tuple[OrderEffect, ...]:
+        """Give the lane back when even a no is answered with another question."""
+        reason = Reason(
+            code="QUESTION_AFTER_DECLINE",
+            message="the broker asked again after its question was declined",
+        )
+        doubted = OrderDoubted(order_id=self.order_id, reason=reason)
+        return (*self._record(doubted, at_ns), *self._release_turn())
 
     def _decide(self, question: Question) -> ReplyDecided:
         policy = self.approved.questions
@@ -231,6 +278,9 @@ class Order(OrderHistory):
 
     def _reply(self) -> tuple[OrderEffect, ...]:
         assert self.reply is not None
+        if self.state in TERMINAL:
+            return self._release_turn()  # It ended while the decision was being written.
+        self._in_flight = True
         return (
             ReplyAtBroker(
                 order_id=self.order_id,
@@ -274,6 +324,10 @@ class Order(OrderHistory):
                 "a person must look",
             )
             return self._record(OrderParked(order_id=self.order_id, reason=reason), at_ns)
+        if name == "park" and self.needs_lookup:
+            # The broker counts fills that it does not show; nobody may forget about it.
+            self._looking = False
+            return (self._anomaly("executions_missing", f"{self.state}"), *self._look())
         return ()
 
     def _expire(self, reason: Reason, at_ns: int) -> tuple[OrderEffect, ...]:
@@ -303,7 +357,9 @@ class Order(OrderHistory):
         if self.state in TERMINAL and not was_terminal:
             if self._turn_wanted:
                 effects.append(StopTimer(name="turn"))
-                effects.extend(self._release_turn())
+                if not self._in_flight:
+                    # A request on the wire keeps the lane: its answer ends the turn.
+                    effects.extend(self._release_turn())
             effects.append(StopTimer(name="cancel"))
         effects.extend(self._follow_lookup())
         return tuple(effects)

@@ -17,17 +17,13 @@ from engine.domain.values import (
     TERMINAL,
     BrokerStatus,
     Execution,
-    ExecutionId,
     OrderRow,
     OrderState,
     Source,
+    execution_root,
 )
 
-
-def root_of(execution_id: ExecutionId) -> str:
-    """Return the part of an execution id that its corrections share."""
-    root, dot, _revision = execution_id.rpartition(".")
-    return root if dot else execution_id
+_QUANTIZED_BELOW: Final = 18
 
 
 class Fills:
@@ -40,7 +36,7 @@ class Fills:
 
     def is_news(self, execution: Execution) -> bool:
         """True when `add` would change something."""
-        known = self._by_root.get(root_of(execution.execution_id))
+        known = self._by_root.get(execution_root(execution.execution_id))
         if known is None:
             return True
         if execution.execution_id == known.execution_id:
@@ -49,7 +45,7 @@ class Fills:
 
     def add(self, execution: Execution) -> None:
         """Count a new fill, put a correction in its place, or take over a commission."""
-        root = root_of(execution.execution_id)
+        root = execution_root(execution.execution_id)
         known = self._by_root.get(root)
         if known is not None and execution.execution_id == known.execution_id:
             execution = replace(known, commission=execution.commission)
@@ -67,7 +63,9 @@ class Fills:
         if quantity == 0:
             return None
         value = sum((fill.quantity * fill.price for fill in self._by_root.values()), Decimal(0))
-        return (value / quantity).quantize(Decimal("1e-8")).normalize()
+        price = value / quantity
+        exact = price.adjusted() >= _QUANTIZED_BELOW  # So large a price has no such digits.
+        return (price if exact else price.quantize(Decimal("1e-8"))).normalize()
 
     def all(self) -> tuple[Execution, ...]:
         """Return the executions in order of their ids, whatever order they came in."""

@@ -3,14 +3,14 @@
 Rule 1: a request is checked and reserved in one step, so that two in a row can never both
 pass on the same room. A key that was used before never makes a second order.
 
-Rule 2: only an order's own durable news releases what it reserved.
+Rule 2: only an order's own durable news releases what it reserved, or that it never got
+any and never will.
 
 Rule 3: a message that was handled before, or that is older than one that was, changes
 nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from typing import Final, assert_never
 
@@ -19,7 +19,9 @@ from engine.domain.messages import (
     FundsRead,
     HaltScope,
     OrderChanged,
+    OrderForgotten,
     PositionFilled,
+    PositionsFilled,
     PositionsRead,
     ProfitSeen,
     ReportAnomaly,
@@ -38,19 +40,16 @@ from engine.domain.risk.effects import (
     StartDenied,
     StartOrder,
 )
-from engine.domain.risk.exposure import ZERO, Exposure, Reservation, measure
+from engine.domain.risk.exposure import ZERO, Exposure, measure
 from engine.domain.risk.holdings import Holdings
 from engine.domain.risk.limits import Limits, limits_view
+from engine.domain.risk.reservations import Reservations
 from engine.domain.risk.verdict import Code
 from engine.domain.values import (
-    TERMINAL,
     AccountId,
     ApprovedTicket,
-    BrokerOrderId,
     ClientOrderId,
-    Coid,
     ConId,
-    Execution,
     OrderId,
     Reason,
     Scope,
@@ -92,10 +91,8 @@ class AccountRisk:
         self._halts: dict[Scope, HaltScope] = {}
         self._holdings = Holdings()
         self._keys: dict[ClientOrderId, tuple[OrderId, str]] = {}
-        self._reservations: dict[OrderId, Reservation] = {}
-        self._open: dict[OrderId, Reservation] = {}
-        self._by_coid: dict[Coid, OrderId] = {}
-        self._by_broker_order_id: dict[BrokerOrderId, OrderId] = {}
+        self._unwritten: dict[OrderId, ClientOrderId] = {}
+        self._reservations = Reservations()
         self._currency: str | None = None
         self._figures: dict[str, tuple[Decimal, int]] = {}
 
@@ -113,6 +110,17 @@ class AccountRisk:
         """True while exactly this scope is halted, by a person or by the engine."""
         return scope in self._halts
 
+    def sending_refusal(self, ticket: Ticket) -> Reason | None:
+        """Say why a ticket that was approved must not be sent any more, None when it may be.
+
+        A halt that came while the order waited for its turn holds for it, too.
+        """
+        state, source = self._strictest(ticket)
+        if state in {TradingState.CANCEL_ONLY, TradingState.HALT}:
+            text = f"account={self.account} trading_state={state} ({source})"
+            return Reason(code=Code.TRADING_HALTED, message=text)
+        return None
+
     @property
     def positions_known(self) -> bool:
         """True once the broker's holdings were read; before, nothing may be increased."""
@@ -127,15 +135,14 @@ class AccountRisk:
             same = request_sha256 == message.request_sha256
             verdict = RequestVerdict.REPEATED if same else RequestVerdict.CONFLICT
             return RequestAnswer(verdict=verdict, order_id=order_id), ()
-        assert message.order_id not in self._reservations
         verdicts = check_order(self._inputs(message))
         observe = ObserveChecks(account=self.account, verdicts=verdicts)
         self._keys[ticket.client_order_id] = (message.order_id, message.request_sha256)
+        self._unwritten[message.order_id] = ticket.client_order_id
         if reason := verdicts[-1].reason:
             answer = RequestAnswer(verdict=RequestVerdict.DENIED, order_id=message.order_id)
             return answer, (observe, StartDenied(denied=_deny(message, reason)))
-        self._by_coid[message.coid] = message.order_id
-        self._keep(_reserve(message))
+        self._reservations.reserve(message)
         answer = RequestAnswer(verdict=RequestVerdict.APPROVED, order_id=message.order_id)
         return answer, (observe, StartOrder(approved=self._approve(message)))
 
@@ -144,8 +151,13 @@ class AccountRisk:
         match message:
             case OrderChanged(view=view):
                 return self._follow(view)
+            case OrderForgotten(order_id=order_id):
+                return self._forget(order_id)
             case PositionFilled():
-                return self._fill(message)
+                self._fill(message)
+            case PositionsFilled(fills=fills):
+                for fill in fills:
+                    self._fill(fill)
             case PositionsRead():
                 return self._replace_positions(message)
             case FundsRead():
@@ -167,7 +179,12 @@ class AccountRisk:
 
     def exposure(self, conid: ConId) -> Exposure:
         """Return the account's standing in one contract."""
-        return measure(conid, self._holdings.quantity(conid), self._open.values())
+        return measure(
+            conid,
+            self._holdings.quantity(conid),
+            self._reservations.open,
+            doubt=self._holdings.doubt(conid),
+        )
 
     def account_view(self, now_ns: int) -> AccountView:
         """Show the account. It is ready when at least reducing orders can be sent."""
@@ -190,7 +207,7 @@ class AccountRisk:
     def position_views(self, now_ns: int) -> tuple[PositionView, ...]:
         """Show every contract that is held or worked, by conid."""
         conids = {conid for conid, quantity in self._holdings.quantities.items() if quantity}
-        conids |= {reservation.conid for reservation in self._open.values()}
+        conids |= {reservation.conid for reservation in self._reservations.open}
         return tuple(self._position_view(conid, now_ns) for conid in sorted(conids))
 
     def limits_view(self) -> LimitsView:
@@ -224,61 +241,35 @@ class AccountRisk:
             request_sha256=message.request_sha256,
         )
 
-    def _keep(self, reservation: Reservation) -> None:
-        self._reservations[reservation.order_id] = reservation
-        if reservation.terminal and not reservation.open_quantity:
-            self._open.pop(reservation.order_id, None)
-        else:
-            self._open[reservation.order_id] = reservation
-
     def _follow(self, view: OrderView) -> Effects:
         assert view.account == self.account
-        known = self._reservations.get(view.order_id)
-        if known is not None and view.seq <= known.seq:
+        self._unwritten.pop(view.order_id, None)
+        if not self._reservations.follow(view, held=not self.positions_known):
             return ()
-        effects: Effects = ()
         key = (view.order_id, view.request_sha256)
-        if self._keys.setdefault(view.client_order_id, key) != key:
-            detail = f"order {view.order_id} has the key {view.client_order_id!r} of another order"
-            effects = (ReportAnomaly(machine="risk", kind="key_used_twice", detail=detail),)
-        if view.coid is not None:
-            self._by_coid[view.coid] = view.order_id
-        if view.broker_order_id is not None:
-            self._by_broker_order_id[view.broker_order_id] = view.order_id
-        self._keep(
-            Reservation(
-                order_id=view.order_id,
-                conid=view.conid,
-                symbol=view.symbol,
-                side=view.side,
-                quantity=view.quantity,
-                filled_quantity=view.filled_quantity,
-                held_quantity=known.held_quantity if known else ZERO,
-                terminal=view.state in TERMINAL,
-                seq=view.seq,
-            )
-        )
-        return effects
-
-    def _fill(self, message: PositionFilled) -> Effects:
-        execution = message.execution
-        assert execution.account == self.account
-        if not self._holdings.fill(message):
+        if self._keys.setdefault(view.client_order_id, key) == key:
             return ()
-        order_id = self._order_of(execution)
-        if order_id is not None:
-            reservation = self._reservations[order_id]
-            held = reservation.held_quantity + execution.quantity
-            self._keep(_hold(reservation, held))
+        detail = f"order {view.order_id} has the key {view.client_order_id!r} of another order"
+        return (ReportAnomaly(machine="risk", kind="key_used_twice", detail=detail),)
+
+    def _forget(self, order_id: OrderId) -> Effects:
+        key = self._unwritten.get(order_id)
+        reservation = self._reservations.get(order_id)
+        if reservation is not None and (key is None or reservation.told_quantity):
+            what = f"filled {reservation.told_quantity}" if key else f"record {reservation.seq}"
+            detail = f"order {order_id} was to be forgotten, but the account has its {what}"
+            return (ReportAnomaly(machine="risk", kind="forgotten_too_late", detail=detail),)
+        if key is not None:
+            del self._unwritten[order_id]
+            del self._keys[key]
+            self._reservations.forget(order_id)
         return ()
 
-    def _order_of(self, execution: Execution) -> OrderId | None:
-        order_id = None
-        if execution.coid is not None:
-            order_id = self._by_coid.get(execution.coid)
-        if order_id is None and execution.broker_order_id is not None:
-            order_id = self._by_broker_order_id.get(execution.broker_order_id)
-        return order_id
+    def _fill(self, message: PositionFilled) -> None:
+        assert message.execution.account == self.account
+        grown = self._holdings.fill(message)
+        if grown is not None:
+            self._reservations.fill(message.execution, grown)
 
     def _replace_positions(self, message: PositionsRead) -> Effects:
         assert message.account == self.account
@@ -288,9 +279,6 @@ class AccountRisk:
             detail = f"a fill of {self.account} came while its positions were read"
             return (ReportAnomaly(machine="risk", kind="positions_unsure", detail=detail),)
         breaks = self._holdings.replace(message)
-        for reservation in tuple(self._open.values()):
-            held = max(reservation.held_quantity, reservation.filled_quantity)
-            self._keep(_hold(reservation, held))
         return tuple(
             ReportAnomaly(
                 machine="risk",
@@ -350,14 +338,13 @@ class AccountRisk:
         exposure = self.exposure(conid)
         quantity = self._holdings.quantities.get(conid, ZERO)
         position = self._holdings.position(conid)
-        symbols = [order.symbol for order in self._reservations.values() if order.conid == conid]
         # What the broker worked out for another quantity is not true any more.
         valued = position if position and position.quantity == quantity else None
         read_ns = self._holdings.read_ns
         return PositionView(
             account=self.account,
             conid=conid,
-            symbol=position.symbol if position else next(iter(symbols), ""),
+            symbol=position.symbol if position else self._reservations.symbol(conid),
             quantity=quantity,
             working_buy=exposure.working_buy,
             working_sell=exposure.working_sell,
@@ -394,21 +381,6 @@ class AccountRisk:
         return Aged(value=value, age_ms=_age_ms(seen_ns, now_ns))
 
 
-def _reserve(message: RequestOrder) -> Reservation:
-    ticket = message.ticket
-    return Reservation(
-        order_id=message.order_id,
-        conid=ticket.conid,
-        symbol=ticket.symbol,
-        side=ticket.side,
-        quantity=ticket.quantity,
-        filled_quantity=ZERO,
-        held_quantity=ZERO,
-        terminal=False,
-        seq=0,
-    )
-
-
 def _deny(message: RequestOrder, reason: Reason) -> DenyOrder:
     return DenyOrder(
         order_id=message.order_id,
@@ -421,7 +393,3 @@ def _deny(message: RequestOrder, reason: Reason) -> DenyOrder:
 def _age_ms(then_ns: int, now_ns: int) -> int:
     """Return the age in milliseconds, rounded up and never negative."""
     return max(-((then_ns - now_ns) // NS_PER_MS), 0)
-
-
-def _hold(reservation: Reservation, held_quantity: Decimal) -> Reservation:
-    return replace(reservation, held_quantity=held_quantity)

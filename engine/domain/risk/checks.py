@@ -6,18 +6,29 @@ order. Later checks rely on what earlier ones made sure of, so the first refusal
 Rule 2: a missing or stale input refuses an order that may increase the position. One that
 only reduces it passes without that input, bounded by the position.
 
-Rule 3: reducing orders skip what guards capacity (R20, R25), never what guards against
+Rule 3: no figure makes a check fail. What is too large or too fine to calculate with is
+refused by comparing, which is always exact; `EXACT` has room for all the others.
+
+Rule 4: reducing orders skip what guards capacity (R20, R25), never what guards against
 mistakes (R05 to R13).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Final, TypeAlias
 
-from engine.domain.risk.exposure import ZERO, Exposure
-from engine.domain.risk.limits import LARGEST, Limits
-from engine.domain.risk.pricing import Missing, Priced, has_rules, price_order, read_touch
+from engine.domain.risk.exposure import NO_DOUBT, ZERO, Exposure
+from engine.domain.risk.limits import EXACT, LARGEST, Limits, format_number
+from engine.domain.risk.pricing import (
+    SMALLEST,
+    Missing,
+    Priced,
+    has_rules,
+    miss_rules,
+    price_order,
+    read_touch,
+)
 from engine.domain.risk.verdict import Check, Code, Verdict, compare, refuse
 from engine.domain.values import (
     Increment,
@@ -29,9 +40,6 @@ from engine.domain.values import (
     Ticket,
     TradingState,
 )
-
-SMALLEST: Final = Decimal("1e-8")
-"""Prices and quantities have at most 8 decimal places; the market data has no more."""
 
 BPS: Final = Decimal(10_000)
 
@@ -75,7 +83,7 @@ def check_trading_state(inputs: Inputs) -> Verdict:
             Code.TRADING_REDUCE_ONLY,
             needs=f"a reducing order or trading state normal ({inputs.trading_source})",
             trading_state=state,
-            position=_position(inputs),
+            **_position(inputs),
         )
     needs = f"trading state normal ({inputs.trading_source})"
     return _refuse(inputs, check, Code.TRADING_HALTED, needs=needs, trading_state=state)
@@ -97,8 +105,7 @@ def check_instrument(inputs: Inputs) -> Verdict:
     if instrument is None or not has_rules(instrument):
         if inputs.reducing:
             return Verdict(check=check)
-        needs = "a contract with trading rules"
-        return _refuse(inputs, check, Code.INSTRUMENT_UNKNOWN, needs=needs, conid=ticket.conid)
+        return _unpriced(inputs, check, miss_rules(ticket))
     if not instrument.tradable:
         needs = "a contract that is traded"
         return _refuse(inputs, check, Code.INSTRUMENT_NOT_TRADABLE, needs=needs, conid=ticket.conid)
@@ -150,7 +157,7 @@ def check_quantity(inputs: Inputs) -> Verdict:
     lot = SMALLEST
     if instrument is not None and has_rules(instrument):
         lot = instrument.size_increment
-    if quantity % lot != ZERO:
+    if not _is_multiple(quantity, lot):
         needs = f"a multiple of {lot:f} units"
         return _refuse(inputs, check, Code.QTY_INVALID_LOT, needs=needs, quantity=quantity)
     return Verdict(check=check)
@@ -242,9 +249,9 @@ def check_position(inputs: Inputs) -> Verdict:
     if isinstance(priced, Missing):
         return _unpriced(inputs, check, priced)
     worst = exposure.worst(ticket.side, ticket.quantity)
-    held = abs(exposure.position)
+    held = max(abs(exposure.lowest), abs(exposure.highest))
     figures = {
-        "position": exposure.position,
+        **_position(inputs),
         "working_buy": exposure.working_buy,
         "working_sell": exposure.working_sell,
         "quantity": ticket.quantity,
@@ -322,10 +329,11 @@ CHECKS: Final[tuple[RiskCheck, ...]] = (
 def check_order(inputs: Inputs) -> tuple[Verdict, ...]:
     """Return the verdicts up to the first refusal, which then is the last of them."""
     verdicts: list[Verdict] = []
-    for check in CHECKS:
-        verdicts.append(check(inputs))
-        if not verdicts[-1].passed:
-            break
+    with localcontext(EXACT):
+        for check in CHECKS:
+            verdicts.append(check(inputs))
+            if not verdicts[-1].passed:
+                break
     return tuple(verdicts)
 
 
@@ -351,9 +359,19 @@ def _price(inputs: Inputs) -> Priced | Missing:
     )
 
 
-def _position(inputs: Inputs) -> object:
-    position = inputs.exposure.position
-    return "unknown" if position is None else position
+def _position(inputs: Inputs) -> dict[str, object]:
+    exposure = inputs.exposure
+    if exposure.position is None:
+        return {"position": "unknown"}
+    found: dict[str, object] = {"position": exposure.position}
+    if exposure.doubt != NO_DOUBT:
+        found |= {"position_lowest": exposure.lowest, "position_highest": exposure.highest}
+    return found
+
+
+def _is_multiple(value: Decimal, step: Decimal) -> bool:
+    """Return whether a value up to `LARGEST` is made of whole steps of `FINEST` or more."""
+    return value >= step and value % step == ZERO
 
 
 def _price_needs(price: Decimal, instrument: Instrument | None) -> str:
@@ -364,8 +382,9 @@ def _price_needs(price: Decimal, instrument: Instrument | None) -> str:
     if instrument is not None and has_rules(instrument):
         below = [step for step in instrument.increments if step.lower_edge <= price]
         if not below:
-            return f"at least {instrument.increments[0].lower_edge:f}"
+            return f"at least {format_number(instrument.increments[0].lower_edge)}"
         tick = below[-1]
-    if price % tick.increment != ZERO:
-        return f"a multiple of {tick.increment:f} from {tick.lower_edge:f} upwards"
+    if not _is_multiple(price, tick.increment):
+        edge = format_number(tick.lower_edge)
+        return f"a multiple of {tick.increment:f} from {edge} upwards"
     return ""

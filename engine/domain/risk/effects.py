@@ -8,7 +8,9 @@ from engine.domain.messages import (
     FundsRead,
     HaltScope,
     OrderChanged,
+    OrderForgotten,
     PositionFilled,
+    PositionsFilled,
     PositionsRead,
     ProfitSeen,
     ReportAnomaly,
@@ -34,7 +36,9 @@ class LimitsChanged:
 
 RiskMessage: TypeAlias = (
     OrderChanged
+    | OrderForgotten
     | PositionFilled
+    | PositionsFilled
     | PositionsRead
     | FundsRead
     | ProfitSeen

@@ -5,6 +5,8 @@ unknown counts as if it will fill.
 
 Rule 2: what is filled counts until the position is known to hold it, so no moment exists
 in which a fill is neither reserved nor held.
+
+Rule 3: where the position is in doubt, each side counts from the end that is worse for it.
 """
 
 from collections.abc import Iterable
@@ -12,16 +14,30 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from engine.domain.risk.limits import LARGEST
 from engine.domain.values import ConId, OrderId, Side
 
 ZERO: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """How far the true position may be below and above the one that is counted."""
+
+    below: Decimal = ZERO
+    above: Decimal = ZERO
+
+
+NO_DOUBT: Final = Doubt()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
     """What one order holds of the account's limits.
 
-    `held_quantity` is the part of its fills that the account's position contains.
+    `filled_quantity` is what the order's own durable news says. `told_quantity` is the sum
+    of its executions that risk heard of, each once and in its newest revision: positions
+    account for those. `before_quantity` is what had filled before risk heard of the order.
     `seq` is the journal record that it was last taken from, 0 before the first.
     """
 
@@ -31,9 +47,19 @@ class Reservation:
     side: Side
     quantity: Decimal
     filled_quantity: Decimal
-    held_quantity: Decimal
+    told_quantity: Decimal
+    before_quantity: Decimal
     terminal: bool
     seq: int
+
+    @property
+    def held_quantity(self) -> Decimal:
+        """The part of its fills that the account's position accounts for.
+
+        Never more than has filled: an execution of before may be told again.
+        """
+        told = self.told_quantity
+        return min(told + self.before_quantity, max(told, self.filled_quantity))
 
     @property
     def open_quantity(self) -> Decimal:
@@ -48,41 +74,55 @@ class Reservation:
 class Exposure:
     """An account's standing in one contract; the three counts are of working orders.
 
-    `position` is None when the broker's holdings were never read. `orders_total` counts
-    the whole account, the others only this contract.
+    `position` is None when the broker's holdings were never read, and within `doubt` of
+    the truth. `orders_total` counts the whole account, the others only this contract.
     """
 
     position: Decimal | None
+    doubt: Doubt = NO_DOUBT
     working_buy: Decimal = ZERO
     working_sell: Decimal = ZERO
     orders_total: int = 0
     orders_buy: int = 0
     orders_sell: int = 0
 
+    @property
+    def lowest(self) -> Decimal:
+        """The smallest that the position may be. An unknown position counts as flat."""
+        return (self.position or ZERO) - self.doubt.below
+
+    @property
+    def highest(self) -> Decimal:
+        """The largest that the position may be. An unknown position counts as flat."""
+        return (self.position or ZERO) + self.doubt.above
+
     def worst(self, side: Side, quantity: Decimal) -> Decimal:
         """Return how far `side` may get with `quantity` more: long for BUY, short for SELL.
 
-        Negative when not even everything on that side would reach beyond flat. An unknown
-        position counts as flat.
+        Negative when not even everything on that side would reach beyond flat.
         """
-        position = self.position or ZERO
         if side is Side.BUY:
-            return position + self.working_buy + quantity
-        return -position + self.working_sell + quantity
+            return self.highest + self.working_buy + quantity
+        return -self.lowest + self.working_sell + quantity
 
     def is_reducing(self, side: Side, quantity: Decimal) -> bool:
         """Return whether the order can only bring the position nearer to flat.
 
         With the working orders of its side it must not be larger than the position, which
-        must be on the other side. An unknown position reduces nothing.
+        must be on the other side, wherever in doubt it is. An unknown position reduces
+        nothing.
         """
-        if self.position is None or not quantity.is_finite() or quantity <= ZERO:
+        if self.position is None or not quantity.is_finite():
             return False
-        return self.worst(side, quantity) <= ZERO
+        return ZERO < quantity <= LARGEST and self.worst(side, quantity) <= ZERO
 
 
 def measure(
-    conid: ConId, position: Decimal | None, reservations: Iterable[Reservation]
+    conid: ConId,
+    position: Decimal | None,
+    reservations: Iterable[Reservation],
+    *,
+    doubt: Doubt = NO_DOUBT,
 ) -> Exposure:
     """Add up what the reservations of an account mean for one contract."""
     working = {Side.BUY: ZERO, Side.SELL: ZERO}
@@ -95,6 +135,7 @@ def measure(
             orders[reservation.side] += not reservation.terminal
     return Exposure(
         position=position,
+        doubt=doubt,
         working_buy=working[Side.BUY],
         working_sell=working[Side.SELL],
         orders_total=orders_total,

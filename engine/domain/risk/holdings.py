@@ -1,22 +1,36 @@
-"""What an account holds: the broker's last complete answer, moved by the fills seen since.
+"""What an account holds: the broker's last answer, moved by the fills that it may lack.
 
-Rule 1: an execution moves a position once, however often it is told.
+Rule 1: an execution moves a position once, however often it is told. A newer revision of
+it moves the difference, an older one nothing.
 
-Rule 2: an answer that may or may not contain a fill is not believed: the broker serves
-positions from a cache that runs behind its executions. The next answer is.
+Rule 2: no clock and no cache is trusted further than needed. The broker's time of a fill
+may be `SKEW_NS` off ours, and a fill happened before we saw it; what a correction takes
+back or adds happened at any time until then. An answer of the broker has all that happened
+`SETTLE_NS` before it was asked for, nothing that happened after it was complete, and
+perhaps what happened between the two.
+
+Rule 3: so a fill is surely in an answer, surely not in it, or in doubt. One in doubt is
+counted, perhaps a second time; `doubt` says how far off that may be, and checks take the
+worse end.
+
+Rule 4: an answer that leaves more in doubt than the one in use is not taken; once the
+fills have settled, the next is. The first is always taken: a range is better than nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from engine.domain.messages import PositionFilled, PositionsRead
-from engine.domain.risk.exposure import ZERO
-from engine.domain.values import ConId, Execution, ExecutionId, Position, Side
+from engine.domain.risk.exposure import NO_DOUBT, ZERO, Doubt
+from engine.domain.values import ConId, Execution, Position, Side, execution_root
 
 SETTLE_NS: Final = 5_000_000_000
-"""How long before a read an execution must have been seen to be surely in it."""
+"""How long an execution takes, at most, to reach the positions that the broker serves."""
+
+SKEW_NS: Final = 10_000_000_000
+"""How far the broker's clock may be ahead of ours or behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +42,33 @@ class Break:
     broker: Decimal
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Move:
+    """What an execution did to a position, and between which times it did so."""
+
+    conid: ConId
+    quantity: Decimal
+    earliest_ns: int
+    latest_ns: int
+
+    def is_in(self, read: PositionsRead) -> bool:
+        """Return whether the answer surely contains it."""
+        return self.latest_ns < read.started_ns - SETTLE_NS
+
+    def is_doubtful(self, read: PositionsRead) -> bool:
+        """Return whether the answer may contain it, and may not."""
+        return not self.is_in(read) and self.earliest_ns <= read.ended_ns
+
+
 class Holdings:
     """The positions of one account."""
 
     def __init__(self) -> None:
         self._quantities: dict[ConId, Decimal] = {}
+        self._doubts: dict[ConId, Doubt] = {}
         self._positions: dict[ConId, Position] = {}
-        self._executions: set[ExecutionId] = set()
-        self._recent: list[PositionFilled] = []
+        self._executions: dict[str, Execution] = {}
+        self._moves: list[_Move] = []
         self._read: PositionsRead | None = None
 
     @property
@@ -57,59 +90,117 @@ class Holdings:
         """Return the position, None while nothing is known."""
         return self._quantities.get(conid, ZERO) if self.known else None
 
+    def doubt(self, conid: ConId) -> Doubt:
+        """Return how far the position may be from its quantity."""
+        return self._doubts.get(conid, NO_DOUBT)
+
     def position(self, conid: ConId) -> Position | None:
         """Return the broker's last word of a contract, None if it had none."""
         return self._positions.get(conid)
 
-    def fill(self, message: PositionFilled) -> bool:
-        """Move a position; False when the execution was counted before.
+    def fill(self, message: PositionFilled) -> Decimal | None:
+        """Move a position, unless the broker's answer surely has the fill already.
 
-        News of a fill that is older than the broker's last answer, by more than that may
-        lag, is in it already: the stream replays the day's executions at every connect.
+        Returns by how much the execution grew: its quantity when it is new, the difference
+        when it corrects one. None when there is nothing new in it.
         """
         execution = message.execution
-        if execution.execution_id in self._executions:
-            return False
-        self._executions.add(execution.execution_id)
-        if self._read is not None and message.now_ns < self._read.started_ns - SETTLE_NS:
-            return False
-        self._recent.append(message)
-        self._move(execution)
-        return True
+        root = execution_root(execution.execution_id)
+        known = self._executions.get(root)
+        if known is not None and execution.execution_id <= known.execution_id:
+            return None
+        self._executions[root] = execution
+        for move in _moves(message, known):
+            if self._read is None or not move.is_in(self._read):
+                self._moves.append(move)
+                self._count(move)
+        return execution.quantity - (ZERO if known is None else known.quantity)
 
     def is_news(self, message: PositionsRead) -> bool:
         """Return whether the read began after the one that is in use."""
         return self._read is None or message.started_ns > self._read.started_ns
 
     def is_unsure(self, message: PositionsRead) -> bool:
-        """Return whether an execution came so close that the read may not contain it."""
-        earliest_ns = message.started_ns - SETTLE_NS
-        return any(earliest_ns <= fill.now_ns <= message.ended_ns for fill in self._recent)
+        """Return whether the read leaves more in doubt than the one that is in use."""
+        if self._read is None:
+            return False
+        return _count_doubtful(self._moves, message) > _count_doubtful(self._moves, self._read)
 
     def replace(self, message: PositionsRead) -> tuple[Break, ...]:
         """Believe the broker's answer and return where it differs from our own count.
 
-        A contract that it does not list is flat. What filled after the answer is added.
+        A contract that it does not list is flat. What it may not contain is added.
         """
-        before, counted_before = self._quantities, self.known
+        before, doubts, counted_before = self._quantities, self._doubts, self.known
         self._read = message
-        self._recent = [fill for fill in self._recent if fill.now_ns > message.ended_ns]
         self._positions = {position.conid: position for position in message.positions}
-        self._quantities = {}
+        self._quantities, self._doubts = {}, {}
         for position in message.positions:
             total = self._quantities.get(position.conid, ZERO) + position.quantity
             self._quantities[position.conid] = total
-        for fill in self._recent:
-            self._move(fill.execution)
+        self._moves = [move for move in self._moves if not move.is_in(message)]
+        for move in self._moves:
+            self._count(move)
         if not counted_before:
             return ()
-        return tuple(
-            Break(conid=conid, counted=before.get(conid, ZERO), broker=after)
+        breaks = (
+            Break(
+                conid=conid,
+                counted=before.get(conid, ZERO),
+                broker=self._quantities.get(conid, ZERO),
+            )
             for conid in sorted({**before, **self._quantities})
-            if before.get(conid, ZERO) != (after := self._quantities.get(conid, ZERO))
+        )
+        return tuple(
+            found
+            for found in breaks
+            if not _overlap(
+                (found.counted, doubts.get(found.conid, NO_DOUBT)),
+                (found.broker, self.doubt(found.conid)),
+            )
         )
 
-    def _move(self, execution: Execution) -> None:
-        signed = execution.quantity if execution.side is Side.BUY else -execution.quantity
-        before = self._quantities.get(execution.conid, ZERO)
-        self._quantities[execution.conid] = before + signed
+    def _count(self, move: _Move) -> None:
+        self._quantities[move.conid] = self._quantities.get(move.conid, ZERO) + move.quantity
+        if self._read is not None and move.is_doubtful(self._read):
+            known = self.doubt(move.conid)
+            self._doubts[move.conid] = Doubt(
+                below=known.below + max(move.quantity, ZERO),
+                above=known.above + max(-move.quantity, ZERO),
+            )
+
+
+def _moves(message: PositionFilled, known: Execution | None) -> Iterable[_Move]:
+    """Return what the execution does to positions that have its older revision already."""
+    execution = message.execution
+    changes = {execution.conid: _signed(execution)}
+    latest_ns = min(message.now_ns + SKEW_NS, message.seen_ns)
+    if known is not None:
+        changes[known.conid] = changes.get(known.conid, ZERO) - _signed(known)
+        latest_ns = message.seen_ns
+    return tuple(
+        _Move(
+            conid=conid,
+            quantity=quantity,
+            earliest_ns=message.now_ns - SKEW_NS,
+            latest_ns=latest_ns,
+        )
+        for conid, quantity in changes.items()
+        if quantity
+    )
+
+
+def _signed(execution: Execution) -> Decimal:
+    return execution.quantity if execution.side is Side.BUY else -execution.quantity
+
+
+def _count_doubtful(moves: Iterable[_Move], read: PositionsRead) -> int:
+    return sum(move.is_doubtful(read) for move in moves)
+
+
+def _overlap(one: tuple[Decimal, Doubt], other: tuple[Decimal, Doubt]) -> bool:
+    """Return whether two ranges of a position have a value in common."""
+    return (
+        one[0] - one[1].below <= other[0] + other[1].above
+        and other[0] - other[1].below <= one[0] + one[1].above
+    )

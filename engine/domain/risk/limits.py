@@ -8,7 +8,15 @@ Rule 2: every value can name the place that says so: `risk.yaml:12` or `built-in
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import (
+    MAX_EMAX,
+    MIN_EMIN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+)
 from typing import Final, TypeAlias
 
 from engine.domain.values import AccountId, Answer, MessageId, QuestionPolicy, TradingState
@@ -18,6 +26,17 @@ BUILT_IN: Final = "built-in"
 
 LARGEST: Final = Decimal(10) ** 15
 """No limit, quantity or price may be larger; also keeps every product exact enough."""
+
+FINEST: Final = Decimal(10) ** -20
+"""No step or multiplier of a contract may be smaller; those that are stand for no rules."""
+
+EXACT: Final = Context(
+    prec=80,
+    Emin=MIN_EMIN,
+    Emax=MAX_EMAX,
+    traps=[InvalidOperation, DivisionByZero, Overflow],
+)
+"""Holds every product, sum and count of steps of figures between `FINEST` and `LARGEST`."""
 
 SEC_TYPES: Final = frozenset(
     {

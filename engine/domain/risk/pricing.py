@@ -6,9 +6,12 @@ from decimal import Decimal
 from typing import Final
 
 from engine.domain.risk.exposure import ZERO
-from engine.domain.risk.limits import Limit, format_number
+from engine.domain.risk.limits import FINEST, LARGEST, Limit, format_number
 from engine.domain.risk.verdict import Code
 from engine.domain.values import Instrument, Quote, Side, Ticket
+
+SMALLEST: Final = Decimal("1e-8")
+"""Prices have at most 8 decimal places; the market data has no more."""
 
 NOT_LIVE: Final = frozenset("DZYNO")
 """First letters of the broker's availability: delayed, frozen, both, not subscribed, and
@@ -43,8 +46,20 @@ def has_rules(instrument: Instrument) -> bool:
     edges = [step.lower_edge for step in instrument.increments]
     return (
         bool(edges)
-        and all(step.is_finite() and step > ZERO for step in steps)
+        and all(step.is_finite() and FINEST <= step <= LARGEST for step in steps)
         and all(edge.is_finite() for edge in edges)
+    )
+
+
+def miss_rules(ticket: Ticket) -> Missing:
+    """Say that the contract of an order has no trading rules, or that there is none."""
+    if ticket.conid:
+        needs, figures = "a contract with trading rules", {"conid": ticket.conid}
+        return Missing(code=Code.INSTRUMENT_UNKNOWN, needs=needs, figures=figures)
+    return Missing(
+        code=Code.INSTRUMENT_UNKNOWN,
+        needs="a symbol that names one contract",
+        figures={"symbol": repr(ticket.symbol)},
     )
 
 
@@ -71,6 +86,9 @@ def read_touch(
     if price is None or not price.is_finite() or price <= ZERO:
         # The broker writes -1 for a side that nobody quotes.
         return Missing(code=Code.NO_REFERENCE_PRICE, needs=f"{name} above 0", figures={name: price})
+    if not SMALLEST <= price <= LARGEST:
+        needs = f"{name} of {SMALLEST:f} to {LARGEST:f}"
+        return Missing(code=Code.NO_REFERENCE_PRICE, needs=needs, figures={name: price})
     return price
 
 
@@ -87,11 +105,7 @@ def price_order(
     A reducing limit order without a touch is priced at its limit.
     """
     if instrument is None or not has_rules(instrument):
-        return Missing(
-            code=Code.INSTRUMENT_UNKNOWN,
-            needs="a contract with trading rules",
-            figures={"conid": ticket.conid},
-        )
+        return miss_rules(ticket)
     if instrument.currency != currency:
         return Missing(
             code=Code.FX_RATE_MISSING,

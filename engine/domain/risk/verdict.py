@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from engine.domain.risk.limits import Limit, format_number
+from engine.domain.risk.limits import EXACT, Limit, format_number
 from engine.domain.values import AccountId, Reason
 
 
@@ -74,7 +74,7 @@ class Verdict:
         """Value over limit; None where no numbers were compared."""
         if self.value is None or self.limit is None:
             return None
-        return self.value / self.limit.value
+        return EXACT.divide(self.value, self.limit.value)
 
 
 def refuse(

@@ -21,15 +21,18 @@ from engine.domain.messages import (
     Topic,
 )
 from engine.domain.values import Execution, OrderRow, ProfitAndLoss
-from engine.gateway.wire.lenient import BadAnswer, Row, as_row, decode, excerpt, flag, rows_in
+from engine.gateway.wire.excerpt import excerpt, redact
+from engine.gateway.wire.lenient import BadAnswer, Row, as_row, decode, flag, rows_in
 from engine.gateway.wire.lenient import sentence as _sentence
-from engine.gateway.wire.rows import execution, order_row, results
+from engine.gateway.wire.rows import execution, order_row, readable, results
 
 QUOTE_FIELDS: Final = ("31", "84", "85", "86", "88", "7059", "87", "7762", "7741", "6509")
 """Last price; bid, ask size, ask, bid size; last size; volume, rounded and exact; prior close;
 availability."""
 
 _NOTICES: Final = frozenset({"act", "blt", "ntf"})
+_PRIVATE: Final = frozenset({"act", "sts", "system", "tic"})
+"""Topics about the login: with its id, its user and the machine. Nothing of them is shown."""
 _WAITING: Final = "waiting for session"
 
 
@@ -98,14 +101,14 @@ def read(topic: str, payload: bytes) -> tuple[StreamPart, ...]:
         row = as_row(decode(payload), "the message")
     except BadAnswer:
         # The old keep-alive's answer is plain text; whatever else is not JSON was cut off.
-        return (Unread(topic=topic, detail=excerpt(payload)),)
+        return (Unread(topic=topic, detail=_shown(topic, payload)),)
     if row.get("error"):
-        words = _sentence(row["error"]) or excerpt(payload)
+        words = redact(_sentence(row["error"])) or _shown(topic, payload)
         return (StreamRefused(topic=topic, text=words),)
     try:
         return _read(topic, row, payload)
     except BadAnswer as error:
-        return (Unread(topic=topic, detail=f"{error}: {excerpt(payload)}"),)
+        return (Unread(topic=topic, detail=f"{error}: {_shown(topic, payload)}"),)
 
 
 def _read(topic: str, row: Row, payload: bytes) -> tuple[StreamPart, ...]:
@@ -113,7 +116,7 @@ def _read(topic: str, row: Row, payload: bytes) -> tuple[StreamPart, ...]:
         case "sor" | "str":
             return _news(topic, row.get("args"))
         case "spl":
-            return (StreamNews(results=results(row.get("args"))),)
+            return _results(row.get("args"))
         case "system":
             return _system(row)
         case "tic":
@@ -125,25 +128,33 @@ def _read(topic: str, row: Row, payload: bytes) -> tuple[StreamPart, ...]:
         case "" if row.get("message") == _WAITING:
             return (SessionWanted(),)
         case _:
-            return (Unread(topic=topic, detail=excerpt(payload)),)
+            return (Unread(topic=topic, detail=_shown(topic, payload)),)
 
 
 def _news(topic: str, args: object) -> tuple[StreamPart, ...]:
     """Return the rows that can be read, in order, and a report of each that cannot."""
-    rows: list[OrderRow] = []
-    executions: list[Execution] = []
-    unread: list[Unread] = []
-    for row in rows_in(args):
-        try:
-            if topic == "sor":
-                rows.append(order_row(row))
-            else:
-                executions.append(execution(row))
-        except BadAnswer as error:
-            unread.append(Unread(topic=topic, detail=str(error)))
-    if not (rows or executions):
-        return tuple(unread)
-    return (StreamNews(rows=tuple(rows), executions=tuple(executions)), *unread)
+    if topic == "sor":
+        orders = readable(rows_in(args), order_row)
+        news, reports = StreamNews(rows=orders.rows), orders.unread
+    else:
+        trades = readable(rows_in(args), execution)
+        news, reports = StreamNews(executions=trades.rows), trades.unread
+    return _with_reports(topic, news, reports)
+
+
+def _results(args: object) -> tuple[StreamPart, ...]:
+    found = results(args)
+    return _with_reports("spl", StreamNews(results=found.rows), found.unread)
+
+
+def _with_reports(topic: str, news: StreamNews, reports: tuple[str, ...]) -> tuple[StreamPart, ...]:
+    unread = tuple(Unread(topic=topic, detail=report) for report in reports)
+    return unread if news == StreamNews() else (news, *unread)
+
+
+def _shown(topic: str, payload: bytes) -> str:
+    """Return what may be shown of a message."""
+    return f"{len(payload)} bytes" if topic in _PRIVATE else excerpt(payload)
 
 
 def _system(row: Row) -> tuple[StreamPart, ...]:

@@ -10,10 +10,12 @@ from engine.gateway.wire.lenient import (
     Row,
     as_row,
     flag,
+    need_conid,
+    need_identifier,
     need_number,
-    need_text,
-    need_whole,
+    need_positive,
     number,
+    positive,
     rows_in,
     sentence,
     text,
@@ -40,10 +42,11 @@ class StockListing:
 def instrument(conid: ConId, document: object) -> Instrument:
     """Return a contract with its rules.
 
-    Raises `BadAnswer` when it is another contract's, or the rules name no price step.
+    Raises `BadAnswer` when it is another contract's, the rules name no price step, or a step
+    is so small or so wrong that nothing can be divided by it.
     """
     row = as_row(document, "the contract")
-    found = need_whole(row, "con_id")
+    found = need_conid(row, "con_id")
     if found != conid:
         message = f"con_id is {found}, asked was {conid}"
         raise BadAnswer(message)
@@ -53,12 +56,12 @@ def instrument(conid: ConId, document: object) -> Instrument:
     order_types = tuple(ours for theirs, ours in _ORDER_TYPES.items() if theirs in names)
     return Instrument(
         conid=conid,
-        symbol=need_text(row, "symbol"),
-        sec_type=need_text(row, "instrument_type"),
-        currency=need_text(row, "currency"),
+        symbol=need_identifier(row, "symbol"),
+        sec_type=need_identifier(row, "instrument_type"),
+        currency=need_identifier(row, "currency"),
         exchange=text(row, "exchange") or "",
         name=sentence(row.get("company_name")),
-        multiplier=number(row, "multiplier") or Decimal(1),
+        multiplier=_multiplier(row),
         increments=_increments(rules),
         size_increment=_size_increment(rules),
         order_types=order_types,
@@ -75,7 +78,7 @@ def listings(symbol: str, document: object) -> tuple[StockListing, ...]:
         name = sentence(company.get("name"))
         found.extend(
             StockListing(
-                conid=ConId(need_whole(contract, "conid")),
+                conid=ConId(need_conid(contract, "conid")),
                 symbol=symbol,
                 exchange=text(contract, "exchange") or "",
                 name=name,
@@ -105,20 +108,21 @@ def candidate(listing: StockListing) -> Instrument:
 
 def _increments(rules: Row) -> tuple[Increment, ...]:
     found = [
-        Increment(lower_edge=need_number(rule, "lowerEdge"), increment=_step(rule, "increment"))
+        Increment(
+            lower_edge=need_number(rule, "lowerEdge"), increment=need_positive(rule, "increment")
+        )
         for rule in rows_in(rules.get("incrementRules"))
     ]
     if not found:
-        found = [Increment(lower_edge=Decimal(0), increment=_step(rules, "increment"))]
+        found = [Increment(lower_edge=Decimal(0), increment=need_positive(rules, "increment"))]
     return tuple(sorted(found, key=lambda rule: rule.lower_edge))
 
 
-def _step(row: Row, key: str) -> Decimal:
-    step = need_number(row, key)
-    if step <= 0:
-        message = f"{key} is {step}, a price step is above zero"
-        raise BadAnswer(message)
-    return step
+def _multiplier(row: Row) -> Decimal:
+    """Return how many units a contract is for; shares have none, or zero."""
+    return (
+        Decimal(1) if number(row, "multiplier") == 0 else positive(row, "multiplier") or Decimal(1)
+    )
 
 
 def _size_increment(rules: Row) -> Decimal:
@@ -127,5 +131,5 @@ def _size_increment(rules: Row) -> Decimal:
     `sizeIncrement` is a lot for the arrows of an order form (100 for shares), not the
     step that the broker takes: that is 1, or less where fractions are allowed.
     """
-    step = number(rules, "sizeIncrement")
-    return step if step is not None and 0 < step < 1 else Decimal(1)
+    step = positive(rules, "sizeIncrement")
+    return step if step is not None and step < 1 else Decimal(1)

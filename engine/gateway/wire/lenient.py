@@ -16,6 +16,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from engine.gateway.wire.excerpt import redact
+
 Row: TypeAlias = Mapping[str, object]
 
 _BLANK: Final = frozenset({"", "none", "null", "n/a"})
@@ -25,6 +27,10 @@ _NUMBER: Final = re.compile(
 _MAGNITUDE_MAX: Final = 18
 _DIGITS_MAX: Final = 28
 """More would be rounded by the arithmetic that the number is for."""
+_SMALLEST: Final = Decimal("1e-8")
+"""Nothing is priced or counted in finer steps; a division by less could leave the digits
+that decimal arithmetic has, and would raise."""
+_ID_MAX: Final = 64
 _TEXT_MAX: Final = 500
 
 
@@ -48,15 +54,9 @@ def decode(body: bytes) -> object:
     try:
         document: object = _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        message = f"not JSON ({error}): {excerpt(body)!r}"
+        message = f"not JSON ({error})"
         raise BadAnswer(message) from error
     return document
-
-
-def excerpt(body: bytes, characters_max: int = 80) -> str:
-    """Return the beginning of an answer on one line, for a message to a person."""
-    text = " ".join(body[: characters_max * 4].decode("utf-8", "replace").split())
-    return text if len(text) <= characters_max else text[:characters_max] + "..."
 
 
 def as_row(value: object, what: str) -> Row:
@@ -96,9 +96,9 @@ def text(row: Row, key: str) -> str | None:
         return value.strip()
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, Decimal) and value == value.to_integral_value():
-        return format(value.to_integral_value(), "f")
-    message = f"{key} is {str(value)[:40]!r}, expected a text"
+    if isinstance(value, Decimal) and (exact := _number(value)) is not None and _is_whole(exact):
+        return format(exact, "f")
+    message = f"{key} is {_shown(value)}, expected a text"
     raise BadAnswer(message)
 
 
@@ -109,6 +109,30 @@ def need_text(row: Row, *keys: str) -> str:
             return value
     message = f"{' and '.join(keys)} missing"
     raise BadAnswer(message)
+
+
+def identifier(row: Row, *keys: str) -> str | None:
+    """Return the first of these members that is there, as an id; None when none is.
+
+    Raises `BadAnswer` when it is longer than any id of the broker.
+    """
+    found = next(((key, value) for key in keys if (value := text(row, key)) is not None), None)
+    if found is None:
+        return None
+    key, value = found
+    if len(value) > _ID_MAX:
+        message = f"{key} has {len(value)} characters, at most {_ID_MAX}"
+        raise BadAnswer(message)
+    return value
+
+
+def need_identifier(row: Row, *keys: str) -> str:
+    """Return an id that must be there. Raises `BadAnswer` when it is not."""
+    value = identifier(row, *keys)
+    if value is None:
+        message = f"{' and '.join(keys)} missing"
+        raise BadAnswer(message)
+    return value
 
 
 def number(row: Row, key: str) -> Decimal | None:
@@ -122,7 +146,7 @@ def number(row: Row, key: str) -> Decimal | None:
         return None
     exact = _number(value)
     if exact is None:
-        message = f"{key} is {str(value)[:40]!r}, expected a number"
+        message = f"{key} is {_shown(value)}, expected a number"
         raise BadAnswer(message)
     return exact
 
@@ -141,12 +165,42 @@ def need_number(row: Row, key: str) -> Decimal:
     return value
 
 
+def positive(row: Row, key: str) -> Decimal | None:
+    """Return a size or a step, None when absent or blank.
+
+    Raises `BadAnswer` below 0.00000001: by such a number nothing can be counted or divided.
+    """
+    value = number(row, key)
+    if value is not None and value < _SMALLEST:
+        message = f"{key} is {value}, at least {_SMALLEST:f}"
+        raise BadAnswer(message)
+    return value
+
+
+def need_positive(row: Row, key: str) -> Decimal:
+    """Return a size or a step that must be there. Raises `BadAnswer` when it is not."""
+    value = positive(row, key)
+    if value is None:
+        message = f"{key} missing"
+        raise BadAnswer(message)
+    return value
+
+
+def not_negative(row: Row, key: str) -> Decimal | None:
+    """Return a total, None when absent or blank. Raises `BadAnswer` below zero."""
+    value = number(row, key)
+    if value is not None and value < 0:
+        message = f"{key} is {value}, at least 0"
+        raise BadAnswer(message)
+    return value
+
+
 def whole(row: Row, key: str) -> int | None:
     """Return a whole number, None when absent or blank. Raises `BadAnswer` on a fraction."""
     value = number(row, key)
     if value is None:
         return None
-    if value != value.to_integral_value():
+    if not _is_whole(value):
         message = f"{key} is {value}, expected a whole number"
         raise BadAnswer(message)
     return int(value)
@@ -157,6 +211,15 @@ def need_whole(row: Row, key: str) -> int:
     value = whole(row, key)
     if value is None:
         message = f"{key} missing"
+        raise BadAnswer(message)
+    return value
+
+
+def need_conid(row: Row, key: str) -> int:
+    """Return the id of a contract. Raises `BadAnswer` when it is missing or not above zero."""
+    value = need_whole(row, key)
+    if value <= 0:
+        message = f"{key} is {value}, a contract's id is above 0"
         raise BadAnswer(message)
     return value
 
@@ -176,6 +239,13 @@ def flag(row: Row, key: str) -> bool | None:
 def sentence(value: object) -> str:
     """Return a broker's text on one line, shortened; what is not text gives an empty one."""
     return " ".join(value.split())[:_TEXT_MAX] if isinstance(value, str) else ""
+
+
+def _shown(value: object) -> str:
+    """Return a value that could not be read, for a message; of a container only its kind."""
+    if isinstance(value, list | dict):
+        return type(value).__name__
+    return repr(redact(str(value)[:_TEXT_MAX])[:40])
 
 
 def _number(value: object) -> Decimal | None:
@@ -200,6 +270,10 @@ def _number(value: object) -> Decimal | None:
     if exact and not -_MAGNITUDE_MAX <= exact.adjusted() < _MAGNITUDE_MAX:
         return None
     return _plain(exact)
+
+
+def _is_whole(value: Decimal) -> bool:
+    return value == value.to_integral_value()
 
 
 def _plain(value: Decimal) -> Decimal:

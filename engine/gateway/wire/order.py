@@ -29,13 +29,14 @@ from engine.domain.values import (
     Ticket,
 )
 from engine.gateway.wire import refusals
+from engine.gateway.wire.excerpt import excerpt
 from engine.gateway.wire.lenient import (
     BadAnswer,
     Row,
     as_row,
     decode,
-    excerpt,
     flag,
+    identifier,
     rows_in,
     sentence,
     text,
@@ -48,6 +49,8 @@ _TOO_MANY_REQUESTS: Final = 429
 _REDIRECTS: Final = range(300, 400)
 _SERVER_ERRORS: Final = range(500, 600)
 
+_NO_ORDER: Final = "-1"
+"""What the broker writes for the id of an order that it did not make."""
 _PROMPT_PREFIX: Final = "notification"
 _DECLINES: Final = ("no", "do not", "don't", "cancel", "decline", "reject")
 _STANDING: Final = ("always", "never")
@@ -171,7 +174,7 @@ def _judge(step: Step, status: int, body: bytes) -> Outcome:
     try:
         document = decode(body)
     except BadAnswer as error:
-        return doubt(_status_code(status, "BAD_ANSWER"), f"HTTP {status}: {error}")
+        return doubt(_status_code(status, "BAD_ANSWER"), f"HTTP {status}: {error}: {excerpt(body)}")
     match document:
         case [dict() as row] | (dict() as row):
             pass
@@ -180,7 +183,7 @@ def _judge(step: Step, status: int, body: bytes) -> Outcome:
             return doubt(code, f"HTTP {status}, not one object: {excerpt(body)}")
     try:
         if row.get("error"):
-            return _judge_error(step, status, sentence(row["error"]))
+            return _judge_error(step, status, row)
         if status != _OK:
             return doubt(_status_code(status, "UNKNOWN_ANSWER"), f"HTTP {status}: {excerpt(body)}")
         return _judge_cancel(row, body) if step is Step.CANCEL else _judge_submit(row, body)
@@ -188,10 +191,15 @@ def _judge(step: Step, status: int, body: bytes) -> Outcome:
         return doubt("UNKNOWN_ANSWER", f"HTTP {status}, {error}: {excerpt(body)}")
 
 
-def _judge_error(step: Step, status: int, words: str) -> Outcome:
+def _judge_error(step: Step, status: int, row: Row) -> Outcome:
+    words = sentence(row["error"])
     message = words or f"HTTP {status} with an error that is no text"
     if refusals.ALREADY_REGISTERED.pattern.search(words):
         return doubt(refusals.ALREADY_REGISTERED.code, message)
+    # An answer that both refuses and names an order proves neither.
+    named = identifier(row, "order_id", "orderId")
+    if named is not None and named != _NO_ORDER:
+        return doubt("ERROR_WITH_ORDER", f"HTTP {status}, about order {named}: {message}")
     refuse = refusals.cancel_refusal_code if step is Step.CANCEL else refusals.refusal_code
     if (code := refuse(words, status)) is not None:
         return Outcome(kind=OutcomeKind.REFUSED, reason=Reason(code=code, message=message))
@@ -204,17 +212,17 @@ def _judge_error(step: Step, status: int, words: str) -> Outcome:
 def _judge_submit(row: Row, body: bytes) -> Outcome:
     if flag(row, "prompt") or ("reqId" in row and "options" in row):
         return _prompt(row)
-    broker_order_id = text(row, "order_id")
+    broker_order_id = identifier(row, "order_id")
     if broker_order_id is not None:
         status = text(row, "order_status")
-        if broker_order_id == "-1" or (status or "").lower() == "failed":
+        if broker_order_id == _NO_ORDER or (status or "").lower() == "failed":
             words = sentence(row.get("text")) or sentence(row.get("warning_message"))
             reason = Reason(code="ORDER_FAILED", message=words or "the broker gave no reason")
             return Outcome(kind=OutcomeKind.REFUSED, reason=reason, status=status)
         return Outcome(
             kind=OutcomeKind.ACK, broker_order_id=BrokerOrderId(broker_order_id), status=status
         )
-    question_id = text(row, "id")
+    question_id = identifier(row, "id")
     if question_id is not None and "message" in row:
         question = Question(
             question_id=QuestionId(question_id),
@@ -226,7 +234,7 @@ def _judge_submit(row: Row, body: bytes) -> Outcome:
 
 
 def _judge_cancel(row: Row, body: bytes) -> Outcome:
-    broker_order_id = text(row, "order_id")
+    broker_order_id = identifier(row, "order_id")
     if broker_order_id is None or "msg" not in row:
         return doubt("UNKNOWN_ANSWER", f"not a receipt of a cancel: {excerpt(body)}")
     return Outcome(
@@ -238,7 +246,7 @@ def _judge_cancel(row: Row, body: bytes) -> Outcome:
 
 def _prompt(row: Row) -> Outcome:
     """Return a prompt as a question whose id holds all that its answer needs."""
-    order_id, request_id = text(row, "orderId"), text(row, "reqId")
+    order_id, request_id = identifier(row, "orderId"), identifier(row, "reqId")
     words = _texts(row.get("text"))
     options = _texts(row.get("options"))
     accepts = [o for o in options if not o.lower().startswith(_DECLINES + _STANDING)]

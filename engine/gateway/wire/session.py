@@ -1,10 +1,14 @@
 """The broker's words for a session: its own requests, and what their answers say.
 
-Rule: the body is parsed first and the status second; an `error` beside HTTP 200 is a
+Rule 1: the body is parsed first and the status second; an `error` beside HTTP 200 is a
 failure, and a text in the body tells more than the status beside it.
+
+Rule 2: what an answer about the login says is never repeated, as the session's token is in
+it; of other answers only a redacted excerpt is.
 """
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -19,23 +23,21 @@ from engine.domain.values import (
     OrderRow,
     Position,
 )
+from engine.gateway.wire.excerpt import excerpt, redact
 from engine.gateway.wire.lenient import (
     BadAnswer,
     Row,
     as_row,
     as_rows,
     decode,
-    excerpt,
     flag,
     loose_number,
+    need_conid,
+    need_identifier,
     need_number,
-    need_text,
-    need_whole,
-    number,
     sentence,
-    text,
 )
-from engine.gateway.wire.rows import execution, order_row
+from engine.gateway.wire.rows import Readable, execution, order_row, readable
 
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
@@ -44,6 +46,7 @@ _REDIRECTS: Final = range(300, 400)
 
 _NO_BRIDGE: Final = re.compile(r"no bridge|init session first", re.IGNORECASE)
 _NOT_PRIMED: Final = re.compile(r"query /accounts first|no accounts", re.IGNORECASE)
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _EVERY_ACCOUNT: Final = "All"
 """What logins with several accounts list among them, for all of them together."""
 
@@ -67,24 +70,26 @@ def suppress_body(message_ids: tuple[str, ...]) -> bytes:
     return msgspec.json.encode({"messageIds": list(message_ids)})
 
 
-def read(status: int, body: bytes) -> object:
+def read(status: int, body: bytes, *, private: bool = False) -> object:
     """Return the document of an answer to a reading request.
 
     Raises `CallRefused` for every answer but a whole JSON document without an error,
-    beside HTTP 200.
+    beside HTTP 200. Of a `private` one no excerpt goes with it.
     """
+    shown = "" if private else excerpt(body)
     try:
         document = decode(body)
     except BadAnswer as error:
-        failure = _failure_of_status(status, excerpt(body))
+        failure = _failure_of_status(status, shown)
         if failure is None:
-            failure = Failure(kind=FailureKind.BAD_ANSWER, message=str(error))
+            message = f"{error}: {shown}" if shown else str(error)
+            failure = Failure(kind=FailureKind.BAD_ANSWER, message=message)
         raise CallRefused(failure, status=status) from error
     words = document.get("error") if isinstance(document, dict) else None
     if words:
-        failure = _failure_of_text(status, sentence(words) or excerpt(body))
+        failure = _failure_of_text(status, sentence(words) or shown or "an error without words")
         raise CallRefused(failure, status=status)
-    failure = _failure_of_status(status, excerpt(body))
+    failure = _failure_of_status(status, shown)
     if failure is not None:
         raise CallRefused(failure, status=status)
     return document
@@ -101,7 +106,7 @@ def auth_status(document: object) -> AuthStatus:
         connected=flag(row, "connected") is True,
         competing=flag(row, "competing") is True,
         established=flag(row, "established"),
-        message=sentence(row.get("message")) or sentence(row.get("fail")),
+        message=redact(sentence(row.get("message")) or sentence(row.get("fail"))),
     )
 
 
@@ -114,7 +119,8 @@ def tickle(document: object) -> tuple[AuthStatus, str | None]:
     brokerage = as_row(row.get("iserver"), "iserver")
     if words := sentence(brokerage.get("error")):
         raise CallRefused(_failure_of_text(_OK, words), status=_OK)
-    return auth_status(brokerage.get("authStatus")), text(row, "session")
+    token = row.get("session")
+    return auth_status(brokerage.get("authStatus")), token if isinstance(token, str) else None
 
 
 def accounts(document: object) -> AccountsRead:
@@ -135,41 +141,57 @@ def accounts(document: object) -> AccountsRead:
     others = {_EVERY_ACCOUNT}
     if isinstance(groups, list):
         others.update(filter(None, map(_group_name, groups)))
+    names = (need_identifier({"account": item}, "account") for item in listed)
     return AccountsRead(
-        accounts=tuple(AccountId(item) for item in listed if item not in others), paper=paper
+        accounts=tuple(AccountId(name) for name in names if name not in others), paper=paper
     )
 
 
-def orders(document: object) -> tuple[tuple[OrderRow, ...], bool]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrdersList:
+    """The live-orders list. `unread` tells of each row that could not be read why."""
+
+    rows: tuple[OrderRow, ...]
+    unread: tuple[str, ...]
+    snapshot: bool
+
+
+def orders(document: object) -> OrdersList:
     """Return the rows of the live-orders list, and whether it is a snapshot.
 
-    Raises `BadAnswer` when one row cannot be read: with a hole in it, the list could not
-    prove that an order is absent.
+    Raises `BadAnswer` when it is no list at all.
     """
     row = as_row(document, "the orders list")
-    rows = tuple(order_row(item) for item in as_rows(row.get("orders"), "orders"))
-    return rows, flag(row, "snapshot") is True
+    found = readable(
+        _items(row.get("orders"), "orders"), lambda item: order_row(as_row(item, "the order"))
+    )
+    return OrdersList(rows=found.rows, unread=found.unread, snapshot=flag(row, "snapshot") is True)
 
 
-def trades(document: object) -> tuple[Execution, ...]:
-    """Return the executions. Raises `BadAnswer` when one of them cannot be read."""
-    return tuple(execution(item) for item in as_rows(document, "trades"))
+def trades(document: object) -> Readable[Execution]:
+    """Return the executions. Raises `BadAnswer` when it is no list at all."""
+    return readable(
+        _items(document, "trades"), lambda item: execution(as_row(item, "the execution"))
+    )
 
 
 def positions(account: AccountId, document: object) -> tuple[Position, ...]:
-    """Return what the account holds. Raises `BadAnswer` when one row cannot be read."""
+    """Return what the account holds.
+
+    Raises `BadAnswer` when one row cannot be read: a position that is left out would count
+    as none. Nothing is judged by a position's currency, so that may be empty.
+    """
     return tuple(_position(account, item) for item in as_rows(document, "positions"))
 
 
 def funds(account: AccountId, document: object) -> Funds:
-    """Return the account's money. A figure that the summary marks as null is None."""
+    """Return the account's money, as far as it can be read.
+
+    A figure that is null or no number is None, and a currency that nothing names is empty:
+    no order is judged by them, so they are no reason to do without the rest.
+    """
     row = as_row(document, "the summary")
-    currency = next(
-        (found for key in _FUNDS_KEYS if (found := text(_entry(row, key), "currency"))), None
-    )
-    if currency is None:
-        message = "the summary names no currency"
-        raise BadAnswer(message)
+    currency = next(filter(None, (_currency(_entry(row, key)) for key in _FUNDS_KEYS)), "")
     net_liquidation, available, excess = (_amount(row, key) for key in _FUNDS_KEYS)
     return Funds(
         account=account,
@@ -183,6 +205,13 @@ def funds(account: AccountId, document: object) -> Funds:
 _FUNDS_KEYS: Final = ("netliquidation", "availablefunds", "excessliquidity")
 
 
+def _items(value: object, what: str) -> list[object]:
+    if isinstance(value, list):
+        return value
+    message = f"{what} is {type(value).__name__}, expected an array"
+    raise BadAnswer(message)
+
+
 def _entry(row: Row, key: str) -> Row:
     value = row.get(key)
     return value if isinstance(value, dict) else {}
@@ -190,7 +219,12 @@ def _entry(row: Row, key: str) -> Row:
 
 def _amount(row: Row, key: str) -> Decimal | None:
     entry = _entry(row, key)
-    return None if flag(entry, "isNull") else number(entry, "amount")
+    return None if flag(entry, "isNull") else loose_number(entry, "amount")
+
+
+def _currency(entry: Row) -> str:
+    found = entry.get("currency")
+    return found if isinstance(found, str) and _CURRENCY.fullmatch(found) else ""
 
 
 def _group_name(group: object) -> str | None:
@@ -201,18 +235,19 @@ def _group_name(group: object) -> str | None:
 def _position(account: AccountId, row: Row) -> Position:
     return Position(
         account=account,
-        conid=ConId(need_whole(row, "conid")),
-        symbol=text(row, "description") or text(row, "contractDesc") or "",
+        conid=ConId(need_conid(row, "conid")),
+        symbol=sentence(row.get("description")) or sentence(row.get("contractDesc")),
         quantity=need_number(row, "position"),
         average_price=loose_number(row, "avgPrice"),
         market_price=loose_number(row, "marketPrice"),
         market_value=loose_number(row, "marketValue"),
         unrealized_pnl=loose_number(row, "unrealizedPnl"),
-        currency=need_text(row, "currency"),
+        currency=_currency(row),
     )
 
 
 def _failure_of_text(status: int, words: str) -> Failure:
+    words = redact(words)
     message = f"HTTP {status}: {words}"
     if _NO_BRIDGE.search(words):
         return Failure(kind=FailureKind.NO_BRIDGE, message=message)

@@ -14,6 +14,7 @@ from engine.domain.messages import (
     CancelOrder,
     DenyOrder,
     ExecutionSeen,
+    ForgetOrder,
     LearnAlias,
     OrderExpired,
     OrderMessage,
@@ -39,6 +40,7 @@ from engine.domain.order import TRANSITIONS, Order
 from engine.domain.order.machine import CANCEL_RETRY_MS, ROUNDS_MAX, TURN_WAIT_MS_MAX
 from engine.domain.values import (
     TERMINAL,
+    AccountId,
     BrokerOrderId,
     BrokerStatus,
     Confidence,
@@ -48,6 +50,7 @@ from engine.domain.values import (
     OutcomeKind,
     Pending,
     Reason,
+    Side,
     Source,
 )
 from tests.domain.order.samples import (
@@ -603,6 +606,114 @@ def test_a_cancel_that_loses_the_race_ends_filled() -> None:
 
     view = played.order.view()
     assert (view.state, view.pending) == (OrderState.FILLED, Pending.NONE)
+
+
+def test_a_cancel_while_the_attempt_is_written_is_never_sent() -> None:
+    played = Played()
+    played.tell(INTENT)
+    played.commit(SubmitOrder)
+    played.tell(TURN)
+    played.tell(CANCEL)
+
+    effects = played.commit(AttemptStarted)
+
+    assert RELEASE in effects
+    assert not any(isinstance(effect, PlaceAtBroker) for effect in played.effects)
+    assert played.order.state is OrderState.CANCELLED
+
+
+# --- what the review of the first version found -------------------------------------------
+
+
+@pytest.mark.parametrize(("end", "first"), [(NOT_SENT, None), (REFUSED, BrokerStatus.INACTIVE)])
+def test_an_ended_order_is_adopted_also_when_a_poorer_row_comes_first(
+    end: Outcome, first: BrokerStatus | None
+) -> None:
+    played = Played().send()
+    played.tell(answered(end))
+    played.tell(seen(first))
+
+    effects = played.tell(seen(BrokerStatus.SUBMITTED))
+
+    assert [effect.kind for effect in effects if isinstance(effect, ReportAnomaly)] == [
+        "resurrected"
+    ]
+    assert played.order.state is OrderState.WORKING
+
+
+@pytest.mark.parametrize(
+    "change", [{"account": AccountId("DU9")}, {"conid": ConId(1)}, {"side": Side.SELL}]
+)
+def test_an_execution_of_something_else_fills_nothing(change: dict[str, object]) -> None:
+    played = Played().work()
+    foreign = replace(fill(1, 10), **change)  # type: ignore[arg-type] # fields of Execution
+
+    effects = played.tell(ExecutionSeen(order_id=ORDER_ID, execution=foreign, source=Source.STREAM))
+
+    assert [effect.kind for effect in effects if isinstance(effect, ReportAnomaly)] == [
+        "identity_mismatch"
+    ]
+    assert played.order.view().filled_quantity == 0
+
+
+def test_a_question_after_a_decline_frees_the_lane_in_doubt() -> None:
+    played = Played().send()
+    played.tell(answered(ask("o354")))
+    played.commit(ReplyDecided)
+
+    effects = played.tell(answered(ask("o354"), Step.REPLY))
+
+    assert RELEASE in effects
+    assert played.order.state is OrderState.IN_DOUBT
+
+
+def test_a_request_on_the_wire_keeps_the_lane_until_its_answer() -> None:
+    played = Played().send()
+
+    filled_first = played.tell(filled(1, 10))
+    answer = played.tell(answered(ACK))
+
+    assert RELEASE not in filled_first
+    assert RELEASE in answer
+
+
+def test_no_reply_is_sent_for_an_order_that_is_over() -> None:
+    played = Played().send()
+    played.tell(answered(ask("o163")))
+    played.tell(seen(BrokerStatus.CANCELLED))
+
+    effects = played.commit(ReplyDecided)
+
+    assert not any(isinstance(effect, ReplyAtBroker) for effect in effects)
+
+
+def test_executions_that_stay_missing_are_reported_and_looked_for_again() -> None:
+    played = Played().work()
+    played.tell(seen(BrokerStatus.FILLED, filled=10))
+
+    effects = played.tell(TimerFired(name="park"))
+
+    assert [type(effect) for effect in effects] == [ReportAnomaly, RequestLookup]
+
+
+def test_an_order_whose_intent_is_not_durable_does_not_exist() -> None:
+    played = Played()
+    played.tell(INTENT)
+    reason = Reason(code="JOURNAL_BACKLOG", message="10,000 records wait")
+
+    effects = played.tell(RecordFailed(order_id=ORDER_ID, record="SubmitOrder", reason=reason))
+
+    assert ForgetOrder(order_id=ORDER_ID, account=ACCOUNT) in effects
+    assert played.tell(CANCEL) == ()
+    assert played.tell(TURN) == ()
+
+
+def test_a_price_without_end_is_no_reason_to_die() -> None:
+    played = Played().work()
+
+    played.tell(filled(1, 5, price="1e27"))
+
+    assert played.order.view().average_price == Decimal("1e27")
 
 
 # --- denied, restarted -------------------------------------------------------------------

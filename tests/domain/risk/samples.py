@@ -10,6 +10,7 @@ from engine.domain.messages import (
     PositionFilled,
     PositionsRead,
     RequestOrder,
+    RequestVerdict,
     SessionChanged,
 )
 from engine.domain.risk import (
@@ -20,6 +21,7 @@ from engine.domain.risk import (
     Limits,
     RiskPolicy,
     Setting,
+    StartDenied,
 )
 from engine.domain.risk.limits import LimitValue
 from engine.domain.values import (
@@ -260,10 +262,25 @@ def read(*positions: Position, second: int = 0) -> PositionsRead:
     )
 
 
-def filled(name: str, quantity: int, *, number: int | None = None, second: int) -> PositionFilled:
+def told(execution_: Execution, *, second: int, seen: int | None = None) -> PositionFilled:
+    """Tell of a fill, which was seen as it happened unless `seen` says when."""
     return PositionFilled(
-        execution=execution(name, quantity, number=number), now_ns=NOW_NS + second * SECOND
+        execution=execution_,
+        now_ns=NOW_NS + second * SECOND,
+        seen_ns=NOW_NS + (second if seen is None else seen) * SECOND,
     )
+
+
+def filled(
+    name: str,
+    quantity: int,
+    *,
+    number: int | None = None,
+    second: int,
+    seen: int | None = None,
+    side: Side = Side.BUY,
+) -> PositionFilled:
+    return told(execution(name, quantity, number=number, side=side), second=second, seen=seen)
 
 
 def ready_risk(*positions: Position, within: Limits | None = None) -> AccountRisk:
@@ -275,3 +292,11 @@ def ready_risk(*positions: Position, within: Limits | None = None) -> AccountRis
 
 def halt(scope: Scope, level: TradingState = TradingState.HALT) -> HaltScope:
     return HaltScope(scope=scope, level=level, reason="drill", by="ops")
+
+
+def refusal(risk: AccountRisk, message: RequestOrder) -> str | None:
+    """Return the reason code that the request is denied with, None when it is approved."""
+    answer, effects = risk.request(message)
+    denials = [effect.denied for effect in effects if isinstance(effect, StartDenied)]
+    assert (answer.verdict is RequestVerdict.DENIED) == bool(denials)
+    return denials[0].reason.code if denials else None

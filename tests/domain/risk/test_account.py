@@ -9,16 +9,17 @@ import pytest
 from engine.domain.messages import (
     DenyOrder,
     OrderChanged,
+    OrderForgotten,
     PositionFilled,
     ReportAnomaly,
     RequestAnswer,
-    RequestOrder,
     RequestVerdict,
     ResumeScope,
 )
 from engine.domain.risk import (
     AccountRisk,
     Code,
+    Exposure,
     LimitsChanged,
     ObserveChecks,
     StartDenied,
@@ -56,17 +57,11 @@ from tests.domain.risk.samples import (
     position,
     read,
     ready_risk,
+    refusal,
     request,
+    told,
     view,
 )
-
-
-def refusal(risk: AccountRisk, message: RequestOrder) -> str | None:
-    """Return the reason code that the request is denied with, None when it is approved."""
-    answer, effects = risk.request(message)
-    denials = [effect.denied for effect in effects if isinstance(effect, StartDenied)]
-    assert (answer.verdict is RequestVerdict.DENIED) == bool(denials)
-    return denials[0].reason.code if denials else None
 
 
 def test_an_approved_request_starts_an_order_and_reserves_all_of_it() -> None:
@@ -243,6 +238,7 @@ def test_a_key_of_two_orders_is_an_anomaly_and_both_count() -> None:
     twin = replace(view(2, seq=3), client_order_id=view(1, seq=1).client_order_id)
 
     effects = risk.handle(OrderChanged(view=twin))
+    repeated = risk.handle(OrderChanged(view=twin))
 
     assert effects == (
         ReportAnomaly(
@@ -251,6 +247,7 @@ def test_a_key_of_two_orders_is_an_anomaly_and_both_count() -> None:
             detail="order order-2 has the key 'key-1' of another order",
         ),
     )
+    assert repeated == ()
     assert risk.exposure(CONID).working_buy == 20
 
 
@@ -259,24 +256,71 @@ def test_a_fill_finds_its_order_by_the_brokers_id_too() -> None:
     risk.request(request(1))
     known = replace(view(1, seq=2), broker_order_id=BrokerOrderId("777"))
     risk.handle(OrderChanged(view=known))
-    told = replace(execution("a", 4), broker_order_id=BrokerOrderId("777"))
+    fill = replace(execution("a", 4), broker_order_id=BrokerOrderId("777"))
 
-    risk.handle(PositionFilled(execution=told, now_ns=NOW_NS))
+    risk.handle(told(fill, second=20))
 
     assert risk.exposure(CONID).position == 4
     assert risk.exposure(CONID).working_buy == 6
+
+
+@pytest.mark.parametrize("ticket", [BUY, replace(BUY, quantity=Decimal(5_000))])
+def test_a_request_whose_record_never_was_can_be_made_again(ticket: Ticket) -> None:
+    risk = ready_risk()
+    first, again = request(1, ticket), replace(request(2, ticket), ticket=request(1, ticket).ticket)
+    verdict = risk.request(first)[0].verdict
+
+    effects = [risk.handle(OrderForgotten(order_id=first.order_id)) for _ in range(2)]
+    released = risk.exposure(CONID)
+    answer, _ = risk.request(again)
+
+    assert effects == [(), ()]
+    assert released == Exposure(position=Decimal(0))
+    assert answer == RequestAnswer(verdict=verdict, order_id=again.order_id)
+
+
+@pytest.mark.parametrize(
+    ("news", "has"),
+    [
+        (OrderChanged(view=view(1, seq=3, state=OrderState.SUBMITTING)), "record 3"),
+        (OrderChanged(view=view(1, seq=3, state=OrderState.DENIED)), "record 3"),
+        (filled("a", 4, number=1, second=20), "filled 4"),
+    ],
+)
+def test_an_order_that_there_is_evidence_of_is_not_forgotten(
+    news: OrderChanged | PositionFilled, has: str
+) -> None:
+    risk = ready_risk()
+    risk.request(request(1))
+    risk.handle(news)
+    before = risk.exposure(CONID)
+
+    effects = risk.handle(OrderForgotten(order_id=request(1).order_id))
+
+    detail = f"order order-1 was to be forgotten, but the account has its {has}"
+    assert effects == (ReportAnomaly(machine="risk", kind="forgotten_too_late", detail=detail),)
+    assert risk.exposure(CONID) == before
+    assert risk.request(request(1))[0].verdict is RequestVerdict.REPEATED
+
+
+def test_a_fill_of_a_forgotten_order_moves_the_position_as_a_strangers_would() -> None:
+    risk = ready_risk()
+    risk.request(request(1))
+    risk.handle(OrderForgotten(order_id=request(1).order_id))
+
+    risk.handle(filled("a", 4, number=1, second=20))
+
+    assert risk.exposure(CONID) == Exposure(position=Decimal(4))
 
 
 def test_a_fill_of_somebody_elses_order_moves_the_position_only() -> None:
     risk = ready_risk()
     risk.request(request(1))
 
-    risk.handle(filled("a", 4, second=1))
-    risk.handle(
-        PositionFilled(
-            execution=replace(execution("b", 3), broker_order_id=BrokerOrderId("9")), now_ns=NOW_NS
-        )
-    )
+    strange = replace(execution("b", 3), broker_order_id=BrokerOrderId("9"))
+
+    risk.handle(filled("a", 4, second=20))
+    risk.handle(told(strange, second=21))
 
     assert risk.exposure(CONID).position == 7
     assert risk.exposure(CONID).working_buy == 10
@@ -284,12 +328,12 @@ def test_a_fill_of_somebody_elses_order_moves_the_position_only() -> None:
 
 def test_a_read_that_a_fill_came_close_to_is_skipped_and_the_next_is_not() -> None:
     risk = ready_risk(position(100))
-    risk.handle(filled("a", 5, second=10))
+    risk.handle(filled("a", 5, second=30))
 
-    skipped = risk.handle(read(position(100), second=12))
+    skipped = risk.handle(read(position(100), second=32))
     kept = risk.exposure(CONID).position
-    taken = risk.handle(read(position(104), second=20))
-    repeated = risk.handle(read(position(100), second=20))
+    taken = risk.handle(read(position(104), second=40))
+    repeated = risk.handle(read(position(100), second=40))
 
     assert skipped == (
         ReportAnomaly(

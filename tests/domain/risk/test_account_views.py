@@ -6,7 +6,6 @@ from decimal import Decimal
 from engine.domain.messages import (
     FundsRead,
     OrderChanged,
-    PositionFilled,
     ProfitSeen,
 )
 from engine.domain.risk import AccountRisk
@@ -29,7 +28,6 @@ from tests.domain.risk.samples import (
     SECOND,
     SELL,
     SESSION,
-    execution,
     filled,
     halt,
     limits,
@@ -158,8 +156,6 @@ def test_positions_show_contracts_that_are_only_worked_or_only_filled() -> None:
 def test_a_flat_contract_is_not_shown() -> None:
     risk = ready_risk(position(4))
 
-    risk.handle(
-        PositionFilled(execution=execution("a", 4, side=Side.SELL), now_ns=NOW_NS + 10 * SECOND)
-    )
+    risk.handle(filled("a", 4, second=20, side=Side.SELL))
 
     assert risk.position_views(NOW_NS) == ()

@@ -8,7 +8,7 @@ import pytest
 
 from engine.domain.risk import CHECKS, Check, Code, Exposure, Inputs, Verdict, check_order
 from engine.domain.risk import checks as c
-from engine.domain.values import Increment, OrderType, Reason, Side, TradingState
+from engine.domain.values import ConId, Increment, OrderType, Reason, Side, TradingState
 from tests.domain.risk.samples import (
     BUY,
     INPUTS,
@@ -124,6 +124,19 @@ def test_r05_a_contract_without_rules_can_only_be_reduced(instrument: Any) -> No
     assert code(check_order(increasing)[-1]) == Code.INSTRUMENT_UNKNOWN
     assert c.check_instrument(reducing).passed
     assert check_order(reducing)[-1].passed
+
+
+def test_r05_an_unknown_contract_is_named_as_its_client_named_it() -> None:
+    by_conid = replace(INPUTS, instrument=None)
+    by_symbol = replace(by_conid, ticket=replace(BUY, conid=ConId(0), symbol="XYZ"))
+
+    assert message(c.check_instrument(by_conid)) == (
+        "account=DU1234567 conid=265598 needs a contract with trading rules"
+    )
+    assert message(c.check_instrument(by_symbol)) == (
+        "account=DU1234567 symbol='XYZ' needs a symbol that names one contract"
+    )
+    assert message(c.check_order_notional(by_symbol)) == message(c.check_instrument(by_symbol))
 
 
 @pytest.mark.parametrize("inputs", [INPUTS, REDUCING])

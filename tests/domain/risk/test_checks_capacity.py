@@ -9,6 +9,7 @@ import pytest
 
 from engine.domain.risk import Check, Code, Exposure, Inputs, Verdict
 from engine.domain.risk import checks as c
+from engine.domain.risk.exposure import Doubt
 from tests.domain.risk.samples import BUY, INPUTS, SELL, holding, limits
 
 REDUCING = replace(INPUTS, ticket=SELL, exposure=holding(100))
@@ -83,6 +84,27 @@ def test_r20_values_the_worst_case() -> None:
         " position=-50 working_buy=0 working_sell=0 quantity=10"
         " price=101 multiplier=1 quote_age_ms=0"
     )
+
+
+def test_r20_counts_from_the_worse_end_of_a_position_in_doubt() -> None:
+    tight = limits({"position.max_qty": 60, "position.max_notional.abs": 10**9})
+    doubt = Doubt(below=Decimal(30), above=Decimal(1))
+    exposure = Exposure(position=Decimal(50), doubt=doubt)
+    inputs = replace(INPUTS, limits=tight, exposure=exposure)
+    low = replace(exposure, position=Decimal(-40), doubt=Doubt(below=Decimal(30)))
+
+    above = c.check_position(inputs)
+    past = c.check_position(
+        replace(inputs, exposure=low, ticket=replace(BUY, quantity=Decimal(80)))
+    )
+
+    assert message(above) == (
+        "account=DU1234567 worst_long=61 units"
+        " limit=60 units (position.max_qty, risk.yaml:1)"
+        " position=50 position_lowest=20 position_highest=51"
+        " working_buy=0 working_sell=0 quantity=10"
+    )
+    assert past.value == 70
 
 
 def test_r20_what_is_past_the_limit_may_only_be_reduced() -> None:

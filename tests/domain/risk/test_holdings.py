@@ -1,21 +1,27 @@
 """Positions: the broker's answer, and the fills that move it."""
 
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from engine.domain.messages import PositionFilled, PositionsRead
+from engine.domain.messages import PositionsRead
+from engine.domain.risk.exposure import NO_DOUBT, Doubt
 from engine.domain.risk.holdings import Break, Holdings
-from engine.domain.values import ConId, Position, Side
-from tests.domain.risk.samples import ACCOUNT, CONID, NOW_NS, SECOND, execution, position
+from engine.domain.values import ConId, ExecutionId, Position, Side, execution_root
+from tests.domain.risk.samples import (
+    ACCOUNT,
+    CONID,
+    NOW_NS,
+    SECOND,
+    execution,
+    filled,
+    position,
+    told,
+)
 
 OTHER = ConId(8314)
-
-
-def fill(name: str, quantity: int, *, second: int, side: Side = Side.BUY) -> PositionFilled:
-    return PositionFilled(
-        execution=execution(name, quantity, side=side), now_ns=NOW_NS + second * SECOND
-    )
 
 
 def read(*positions: Position, second: int) -> PositionsRead:
@@ -34,10 +40,23 @@ def holdings_of(quantity: int) -> Holdings:
     return holdings
 
 
+@pytest.mark.parametrize(
+    ("execution_id", "root"),
+    [
+        ("0000dc8f.6b9035f5.01.01", "0000dc8f.6b9035f5.01"),
+        ("0000dc8f.6b9035f5.01.02", "0000dc8f.6b9035f5.01"),
+        ("without-segments", "without-segments"),
+        ("", ""),
+    ],
+)
+def test_the_last_segment_of_an_execution_is_its_revision(execution_id: str, root: str) -> None:
+    assert execution_root(ExecutionId(execution_id)) == root
+
+
 def test_nothing_is_known_before_the_first_read() -> None:
     holdings = Holdings()
 
-    holdings.fill(fill("a", 5, second=0))
+    holdings.fill(filled("a", 5, second=0))
 
     assert holdings.quantity(CONID) is None
     assert holdings.read_ns is None
@@ -56,31 +75,143 @@ def test_what_the_broker_does_not_list_is_flat() -> None:
 def test_fills_move_a_position_and_each_only_once() -> None:
     holdings = holdings_of(100)
 
-    told = [
-        holdings.fill(fill("a", 30, second=10)),
-        holdings.fill(fill("a", 30, second=11)),
-        holdings.fill(fill("b", 150, second=12, side=Side.SELL)),
+    grown = [
+        holdings.fill(filled("a", 30, second=20)),
+        holdings.fill(filled("a", 30, second=21)),
+        holdings.fill(filled("b", 150, second=22, side=Side.SELL)),
     ]
 
-    assert told == [True, False, True]
+    assert grown == [30, None, 150]
     assert holdings.quantity(CONID) == -20
+    assert holdings.doubt(CONID) == NO_DOUBT
+
+
+def test_a_correction_moves_a_position_by_the_difference() -> None:
+    holdings = holdings_of(100)
+    found: list[tuple[Any, ...]] = []
+
+    for name, quantity in (("a.01", 30), ("a.03", 20), ("a.02", 40), ("a.03", 20), ("a.04", 20)):
+        grown = holdings.fill(filled(name, quantity, second=20))
+        found.append((grown, holdings.quantity(CONID)))
+
+    assert found == [(30, 130), (-10, 120), (None, 120), (None, 120), (0, 120)]
+
+
+def test_a_correction_can_move_a_fill_to_another_side_and_contract() -> None:
+    holdings = holdings_of(100)
+    moved = replace(execution("a.02", 30, side=Side.SELL), conid=OTHER)
+    holdings.fill(filled("a.01", 30, second=20))
+
+    holdings.fill(told(moved, second=20))
+
+    assert holdings.quantities == {CONID: 100, OTHER: -30}
+
+
+def test_a_correction_of_what_was_read_long_ago_is_in_doubt_until_the_next_read() -> None:
+    holdings = Holdings()
+    holdings.fill(filled("a.01", 30, second=0))
+    holdings.replace(read(position(30), second=100))
+
+    holdings.fill(filled("a.02", 20, second=0, seen=102))
+    corrected = holdings.doubt(CONID)
+    holdings.replace(read(position(20), second=110))
+
+    assert corrected == Doubt(above=Decimal(10))
+    assert holdings.quantity(CONID) == 20
+    assert holdings.doubt(CONID) == NO_DOUBT
 
 
 @pytest.mark.parametrize(
-    ("seen", "unsure"), [(94, False), (95, True), (100, True), (101, True), (102, False)]
+    ("second", "seen", "unsure"),
+    [
+        (94, 94, False),
+        (95, 95, True),
+        (100, 100, True),
+        (111, 111, True),
+        (112, 112, False),
+        # The broker's clock is behind ours: what just filled looks old, but not this old.
+        (85, 100, True),
+        (84, 100, False),
+        # It is ahead of ours, or the news is late: what was seen before has filled before.
+        (80, 94, False),
+    ],
 )
-def test_a_read_near_a_fill_may_not_contain_it(seen: int, *, unsure: bool) -> None:
+def test_a_read_near_a_fill_may_not_contain_it(second: int, seen: int, *, unsure: bool) -> None:
     holdings = holdings_of(100)
-    holdings.fill(fill("a", 30, second=seen))
+    holdings.fill(filled("a", 30, second=second, seen=seen))
 
     assert holdings.is_unsure(read(position(100), second=100)) is unsure
 
 
+def test_a_read_that_leaves_no_more_in_doubt_than_the_last_one_is_taken() -> None:
+    holdings = holdings_of(100)
+    holdings.fill(filled("a", 30, second=3))
+    assert holdings.doubt(CONID) == Doubt(below=Decimal(30))
+    holdings.fill(filled("b", 7, second=100))
+
+    assert not holdings.is_unsure(read(position(130), second=101))
+    holdings.replace(read(position(130), second=101))
+
+    assert holdings.quantity(CONID) == 137
+    assert holdings.doubt(CONID) == Doubt(below=Decimal(7))
+
+
+def test_the_first_read_is_taken_whatever_it_leaves_in_doubt() -> None:
+    holdings = Holdings()
+    holdings.fill(filled("a", 30, second=0, seen=99))
+    holdings.fill(filled("b", 7, second=99))
+    first = read(position(130), second=100)
+
+    assert not holdings.is_unsure(first)
+    holdings.replace(first)
+
+    assert holdings.quantity(CONID) == 137
+    assert holdings.doubt(CONID) == Doubt(below=Decimal(7))
+
+
+@pytest.mark.parametrize(
+    ("side", "second", "seen", "quantity", "doubt"),
+    [
+        (Side.BUY, 84, 102, 100, NO_DOUBT),
+        (Side.BUY, 85, 102, 130, Doubt(below=Decimal(30))),
+        (Side.SELL, 85, 102, 70, Doubt(above=Decimal(30))),
+        (Side.BUY, 100, 200, 130, Doubt(below=Decimal(30))),
+        (Side.SELL, 111, 111, 70, Doubt(above=Decimal(30))),
+        (Side.SELL, 112, 112, 70, NO_DOUBT),
+    ],
+)
+def test_a_fill_told_after_a_read_is_counted_unless_the_read_surely_has_it(
+    side: Side, second: int, seen: int, quantity: int, doubt: Doubt
+) -> None:
+    holdings = Holdings()
+    holdings.replace(read(position(100), second=100))
+
+    grown = holdings.fill(filled("a", 30, second=second, seen=seen, side=side))
+
+    assert grown == 30
+    assert holdings.quantity(CONID) == quantity
+    assert holdings.doubt(CONID) == doubt
+
+
+def test_doubts_add_up_and_the_next_settled_read_ends_them() -> None:
+    holdings = holdings_of(100)
+    for name, side in (("a", Side.BUY), ("b", Side.BUY), ("c", Side.SELL)):
+        holdings.fill(filled(name, 10, second=2, side=side))
+    doubted = holdings.doubt(CONID)
+
+    breaks = holdings.replace(read(position(100), second=20))
+
+    assert doubted == Doubt(below=Decimal(20), above=Decimal(10))
+    assert breaks == (), "100 is between the 90 and the 120 that it could have been"
+    assert holdings.quantity(CONID) == 100
+    assert holdings.doubt(CONID) == NO_DOUBT
+
+
 def test_a_later_read_is_believed_and_its_breaks_are_named() -> None:
     holdings = holdings_of(100)
-    holdings.fill(fill("a", 30, second=10))
+    holdings.fill(filled("a", 30, second=20))
 
-    breaks = holdings.replace(read(position(90), position(5, OTHER), second=20))
+    breaks = holdings.replace(read(position(90), position(5, OTHER), second=30))
 
     assert breaks == (
         Break(conid=OTHER, counted=Decimal(0), broker=Decimal(5)),
@@ -102,14 +233,14 @@ def test_the_first_read_breaks_nothing_and_an_equal_one_neither() -> None:
     holdings = Holdings()
 
     assert holdings.replace(read(position(100), second=0)) == ()
-    holdings.fill(fill("a", 30, second=10))
+    holdings.fill(filled("a", 30, second=10))
     assert holdings.replace(read(position(130), second=20)) == ()
 
 
 def test_what_filled_after_the_read_is_added_to_it() -> None:
     holdings = holdings_of(100)
-    holdings.fill(fill("a", 30, second=10))
-    holdings.fill(fill("b", 7, second=25))
+    holdings.fill(filled("a", 30, second=10))
+    holdings.fill(filled("b", 7, second=40))
 
     breaks = holdings.replace(read(position(130), second=20))
 
@@ -131,13 +262,3 @@ def test_only_reads_that_began_later_are_news() -> None:
     assert Holdings().is_news(read(second=0))
     assert not holdings.is_news(read(second=0))
     assert holdings.is_news(read(second=1))
-
-
-def test_news_of_an_old_fill_does_not_move_what_was_read_after_it() -> None:
-    holdings = Holdings()
-    holdings.replace(read(position(100), second=100))
-
-    told = holdings.fill(fill("a", 30, second=10))
-
-    assert not told
-    assert holdings.quantity(CONID) == 100

@@ -1,5 +1,6 @@
 """What a check answers."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from engine.domain.risk.limits import Limit
@@ -57,3 +58,11 @@ def test_a_comparison_that_fails_shows_value_limit_unit_and_source() -> None:
         message="account=DU1 quantity=50.01 units"
         " limit=50 units (order.max_qty.STK, risk.yaml:3) sec_type=STK",
     )
+
+
+def test_the_smallest_limit_that_can_be_written_has_a_utilisation() -> None:
+    limit = replace(LIMIT, value=Decimal("1E-999999"))
+
+    verdict = Verdict(check=Check.ORDER_QUANTITY, value=Decimal(1_000), limit=limit)
+
+    assert verdict.utilisation == Decimal("1E+1000002")

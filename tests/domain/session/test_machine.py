@@ -489,3 +489,91 @@ def test_a_failed_account_read_is_tried_again() -> None:
 
     assert effects == (StartTimer(name="step", delay_ms=2_000),)
     assert calls(again) == [SessionCall.POSITIONS]
+
+
+# --- what the review of the first version found -------------------------------------------
+
+
+def test_an_answer_to_an_older_plan_does_not_end_a_step_of_the_new_one() -> None:
+    told = Told().ready()
+    told.tell(TimerFired(name="accounts"), TimerFired(name="poll"))
+    told.tell(StreamLost(reason="cut"), StreamReady())
+
+    late = told.tell(POSITIONS, OrdersRead(rows=(), snapshot=True, forced=False))
+    fresh = told.tell(OrdersRead(rows=(), snapshot=True, forced=False))
+
+    assert calls(late) == []
+    assert calls(fresh) == [SessionCall.TRADES]
+
+
+def test_one_unreadable_account_does_not_hold_up_the_session() -> None:
+    told = Told()
+    told.tell(*WARM_UP[:-2])
+
+    for _ in range(3):
+        told.tell(failed(SessionCall.POSITIONS, FailureKind.BAD_ANSWER), TimerFired(name="step"))
+    told.tell(FUNDS)
+
+    assert told.session.state is SessionState.READY
+
+
+def test_an_account_that_the_portfolio_does_not_know_is_no_lost_login() -> None:
+    told = Told()
+    told.tell(*WARM_UP[:-2])
+
+    effects = told.tell(failed(SessionCall.POSITIONS, FailureKind.UNAUTHORIZED))
+
+    assert effects == (StartTimer(name="step", delay_ms=2_000),)
+
+
+def test_an_empty_account_list_is_read_again() -> None:
+    told = Told(replace(SETTINGS, accounts=None))
+    told.tell(StartSession(), read(UP))
+
+    effects = told.tell(AccountsRead(accounts=(), paper=True))
+
+    assert effects == (StartTimer(name="step", delay_ms=2_000),)
+    assert told.session.state is SessionState.WARMING
+
+
+def test_a_locked_out_session_hears_of_another_login() -> None:
+    told = Told()
+    told.tell(StartSession(), read(UP), AccountsRead(accounts=(ACCOUNT,), paper=False))
+
+    looked = told.tell(TimerFired(name="auth"))
+    again = told.tell(read(UP))
+
+    assert looked == (CallGateway(call=SessionCall.AUTH_STATUS),)
+    assert calls(again) == [SessionCall.ACCOUNTS]
+
+
+def test_an_unprimed_account_list_is_asked_for_slowly() -> None:
+    told = Told()
+    told.tell(StartSession(), read(UP))
+
+    effects = told.tell(failed(SessionCall.ACCOUNTS, FailureKind.NOT_PRIMED))
+
+    assert effects == (StartTimer(name="step", delay_ms=2_000),)
+    assert told.session.epoch == 1
+
+
+def test_a_stream_of_before_the_warm_up_is_not_its_stream() -> None:
+    told = Told().ready()
+    told.tell(TimerFired(name="poll"), failed(SessionCall.ORDERS, FailureKind.NOT_PRIMED))
+
+    effects = told.tell(StreamReady())
+
+    assert effects == ()
+    assert told.session.state is SessionState.WARMING
+
+
+def test_too_fast_a_pace_stops_orders_and_waits() -> None:
+    told = Told().ready()
+    told.tell(TimerFired(name="poll"))
+
+    slowed = told.tell(failed(SessionCall.ORDERS, FailureKind.RATE_LIMITED))
+    back = told.tell(TimerFired(name="tickle"), read(UP, SessionCall.TICKLE))
+
+    assert states(slowed) == [SessionState.DEGRADED]
+    assert StartTimer(name="tickle", delay_ms=30_000) in slowed
+    assert states(back) == [SessionState.RECONCILING]

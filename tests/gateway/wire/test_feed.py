@@ -89,6 +89,22 @@ def test_a_topic_is_asked_for_in_the_brokers_words(effect: SendTopic, text: byte
                 ),
             ),
         ),
+        (
+            {"topic": "spl", "args": {"DU1234567.Core": {"dpl": "x"}, "DU7654321": {"upl": 7}}},
+            (
+                wire.StreamNews(
+                    results=(
+                        ProfitAndLoss(
+                            account=AccountId("DU7654321"),
+                            daily=None,
+                            unrealized=Decimal(7),
+                            net_liquidation=None,
+                        ),
+                    )
+                ),
+                wire.Unread(topic="spl", detail="dpl is 'x', expected a number"),
+            ),
+        ),
         ({"message": "waiting for session"}, (wire.SessionWanted(),)),
         (
             {"error": "No accounts", "code": 500, "topic": "smd"},
@@ -136,6 +152,27 @@ def test_what_nobody_can_read_is_reported(topic: str, payload: bytes) -> None:
 
     assert isinstance(part, wire.Unread)
     assert part.topic == topic
+
+
+@pytest.mark.parametrize("topic", ["tic", "system", "sts", "act"])
+def test_what_is_about_the_login_is_not_shown(topic: str) -> None:
+    cut = b'{"alive":true,"id":"hunter2","lastAcc'
+
+    assert wire.read(topic, cut) == (wire.Unread(topic=topic, detail="37 bytes"),)
+
+
+def test_a_cut_off_message_of_no_known_topic_shows_no_token() -> None:
+    [part] = wire.read("", b'{"session":"hunter2","topic":"ti')
+
+    assert part == wire.Unread(topic="", detail='{"session":"***","topic":"ti')
+
+
+def test_a_refusal_shows_no_token() -> None:
+    words = "no session bb665d0f9a0a4a8d9a3f3b6d6a1c6d5e"
+
+    parts = wire.read("smd", json.dumps({"error": words}).encode())
+
+    assert parts == (StreamRefused(topic="smd", text="no session ***"),)
 
 
 @given(

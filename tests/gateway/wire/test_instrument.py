@@ -46,7 +46,7 @@ def test_without_increment_rules_the_one_increment_counts(contract: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("step", "expected"), [(100, "1"), (1, "1"), ("0.0001", "0.0001"), (0, "1")]
+    ("step", "expected"), [(100, "1"), (1, "1"), ("0.0001", "0.0001"), (None, "1")]
 )
 def test_a_size_step_is_a_fraction_or_one(contract: Any, step: object, expected: str) -> None:
     contract["rules"]["sizeIncrement"] = step
@@ -55,9 +55,10 @@ def test_a_size_step_is_a_fraction_or_one(contract: Any, step: object, expected:
 
 
 def test_a_multiplier_counts(contract: Any) -> None:
-    contract["multiplier"] = "100"
+    for written, multiplier in (("100", 100), (0, 1), (None, 1)):
+        contract["multiplier"] = written
 
-    assert wire.instrument(AAPL, contract).multiplier == 100
+        assert wire.instrument(AAPL, contract).multiplier == multiplier
 
 
 @pytest.mark.parametrize("change", [{"orderTypes": []}, {"orderTypes": None}, {"error": "closed"}])
@@ -75,7 +76,15 @@ def test_what_the_rules_do_not_allow_cannot_be_traded(
         ({"con_id": 8314}, "con_id is 8314, asked was 265598"),
         ({"rules": None}, "rules is NoneType, expected an object"),
         ({"currency": None}, "currency missing"),
-        ({"rules": {"incrementRules": [{"lowerEdge": 0, "increment": 0}]}}, "above zero"),
+        ({"rules": {"incrementRules": [{"lowerEdge": 0, "increment": 0}]}}, "increment is 0,"),
+        ({"rules": {"increment": "1e-9"}}, r"increment is 1E-9, at least 0\.00000001"),
+        ({"rules": {"increment": "NaN"}}, "increment is 'NaN', expected a number"),
+        ({"rules": {"increment": "0.01", "sizeIncrement": 0}}, "sizeIncrement is 0, at least"),
+        ({"rules": {"increment": "0.01", "sizeIncrement": "1e-18"}}, "sizeIncrement is 1E-18, at"),
+        ({"rules": {"increment": "0.01", "sizeIncrement": -1}}, "sizeIncrement is -1, at least"),
+        ({"multiplier": -100}, "multiplier is -100, at least"),
+        ({"multiplier": "Infinity"}, "multiplier is 'Infinity', expected a number"),
+        ({"symbol": "X" * 65}, "symbol has 65 characters, at most 64"),
         ({"rules": {}}, "increment missing"),
     ],
 )

@@ -138,6 +138,44 @@ def test_a_sentence_is_one_short_line() -> None:
     assert lenient.sentence(5) == ""
 
 
-def test_an_excerpt_is_one_short_line_whatever_the_bytes_are() -> None:
-    assert lenient.excerpt(b"<html>\n<body>") == "<html> <body>"
-    assert lenient.excerpt(b"\xff" + b"x" * 500) == "\ufffd" + "x" * 79 + "..."
+@pytest.mark.parametrize("value", ["x" * 65, 10**64])
+def test_an_id_is_not_longer_than_the_brokers_ids(value: object) -> None:
+    with pytest.raises(BadAnswer, match="id has 65 characters, at most 64"):
+        lenient.identifier({"id": value}, "id")
+    assert lenient.identifier({"id": " ", "other": "x" * 64}, "id", "other") == "x" * 64
+    assert lenient.identifier({"id": ""}, "id", "other") is None
+
+
+def test_an_id_with_an_absurd_exponent_is_refused_before_it_is_written_out() -> None:
+    row = lenient.as_row(lenient.decode(b'{"id":1e999999999}'), "it")
+
+    with pytest.raises(BadAnswer, match="id is '1E"):
+        lenient.text(row, "id")
+
+
+@pytest.mark.parametrize("value", [0, -1, "-0.5", "0.000000009", "1e-18"])
+def test_a_size_or_step_is_never_so_small_that_nothing_can_be_divided_by_it(value: object) -> None:
+    with pytest.raises(BadAnswer, match=r"v is .*, at least 0\.00000001"):
+        lenient.positive({"v": value}, "v")
+    assert lenient.need_positive({"v": "0.00000001"}, "v") == Decimal("1e-8")
+    with pytest.raises(BadAnswer, match="v missing"):
+        lenient.need_positive({}, "v")
+
+
+def test_a_total_may_be_zero_and_is_never_negative() -> None:
+    assert lenient.not_negative({"v": 0}, "v") == 0
+    with pytest.raises(BadAnswer, match="v is -1, at least 0"):
+        lenient.not_negative({"v": -1}, "v")
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_contracts_id_is_above_zero(value: int) -> None:
+    with pytest.raises(BadAnswer, match=f"conid is {value}, a contract's id is above 0"):
+        lenient.need_conid({"conid": value}, "conid")
+
+
+def test_of_a_value_that_cannot_be_read_no_secret_is_repeated() -> None:
+    with pytest.raises(BadAnswer, match="v is dict, expected a number"):
+        lenient.number({"v": {"session": "hunter2"}}, "v")
+    with pytest.raises(BadAnswer, match=r"v is '\*\*\*', expected a number"):
+        lenient.number({"v": "bb665d0f9a0a4a8d9a3f3b6d6a1c6d5e"}, "v")

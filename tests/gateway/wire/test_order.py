@@ -178,6 +178,27 @@ def test_numbers_are_written_exactly_and_without_an_exponent(
         (Step.PLACE, 201, ACK, K.IN_DOUBT, "UNKNOWN_STATUS"),
         (Step.PLACE, 500, error("Order not confirmed "), K.IN_DOUBT, "SERVER_ERROR"),
         (Step.CANCEL, 500, error("Order is inactive"), K.IN_DOUBT, "SERVER_ERROR"),
+        # A refusal that names an order is none.
+        (
+            Step.PLACE, 200, {**error("Order not confirmed "), "order_id": "123"},
+            K.IN_DOUBT, "ERROR_WITH_ORDER",
+        ),
+        (
+            Step.REPLY, 400, [{**error("No trading permission"), "orderId": 123}],
+            K.IN_DOUBT, "ERROR_WITH_ORDER",
+        ),
+        (
+            Step.PLACE, 200, {**error("Order not confirmed "), "order_id": {}},
+            K.IN_DOUBT, "UNKNOWN_ANSWER",
+        ),
+        (
+            Step.PLACE, 200, {**error("Order not confirmed "), "order_id": None},
+            K.REFUSED, "NOT_CONFIRMED",
+        ),
+        (
+            Step.PLACE, 200, {**error("Order not confirmed "), "order_id": "-1"},
+            K.REFUSED, "NOT_CONFIRMED",
+        ),
         # A proof of another step is none.
         (Step.PLACE, 200, error("Order is inactive"), K.IN_DOUBT, "UNKNOWN_ERROR"),
         (Step.CANCEL, 200, ACK, K.IN_DOUBT, "UNKNOWN_ANSWER"),
@@ -200,6 +221,9 @@ def test_numbers_are_written_exactly_and_without_an_exponent(
         (Step.PLACE, 200, [{"order_id": None}], K.IN_DOUBT, "UNKNOWN_ANSWER"),
         (Step.PLACE, 200, [{"order_id": True}], K.IN_DOUBT, "UNKNOWN_ANSWER"),
         (Step.PLACE, 200, [{"order_id": {}}], K.IN_DOUBT, "UNKNOWN_ANSWER"),
+        (Step.PLACE, 200, [{"order_id": "7" * 65}], K.IN_DOUBT, "UNKNOWN_ANSWER"),
+        (Step.PLACE, 200, b'[{"order_id": 1e999999999}]', K.IN_DOUBT, "UNKNOWN_ANSWER"),
+        (Step.PLACE, 200, [{**QUESTION[0], "id": "q" * 65}], K.IN_DOUBT, "UNKNOWN_ANSWER"),
         (Step.PLACE, 200, [{"id": "5"}], K.IN_DOUBT, "UNKNOWN_ANSWER"),
         (Step.CANCEL, 200, {"msg": "Request was submitted"}, K.IN_DOUBT, "UNKNOWN_ANSWER"),
         # Prompts that cannot be answered.

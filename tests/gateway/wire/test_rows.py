@@ -1,7 +1,10 @@
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.domain.values import (
     AccountId,
@@ -15,8 +18,8 @@ from engine.domain.values import (
     ProfitAndLoss,
     Side,
 )
-from engine.gateway.wire.lenient import BadAnswer, Row, as_rows, decode
-from engine.gateway.wire.rows import execution, order_row, results
+from engine.gateway.wire.lenient import BadAnswer, Row, as_row, as_rows, decode
+from engine.gateway.wire.rows import execution, order_row, readable, results
 
 ACCOUNT = AccountId("DU1234567")
 SPARSE = {"acct": "DU1234567", "conidex": "265598", "account": "DU1234567", "orderId": 922048212}
@@ -89,11 +92,32 @@ def test_a_status_is_known_however_it_is_spelled(status: str) -> None:
         ({"account": "", "acct": None}, "account and acct missing"),
         ({"filledQuantity": "some"}, "filledQuantity is 'some', expected a number"),
         ({"conid": "x"}, "conid is 'x', expected a number"),
+        ({"filledQuantity": -1}, "filledQuantity is -1, at least 0"),
+        ({"totalSize": "-0.5"}, "totalSize is -0.5, at least 0"),
+        ({"totalSize": "100 USD"}, "totalSize is '100 USD', expected a number"),
+        ({"orderId": "7" * 65}, "orderId has 65 characters, at most 64"),
+        ({"account": "D" * 65}, "account has 65 characters, at most 64"),
+        ({"order_ref": "r" * 65}, "order_ref has 65 characters, at most 64"),
     ],
 )
 def test_a_row_that_cannot_be_placed_or_counted_is_an_error(change: Row, words: str) -> None:
     with pytest.raises(BadAnswer, match=words):
         order_row({**SPARSE, **change})
+
+
+@pytest.mark.parametrize("conid", [-1, 0])
+def test_a_row_of_several_contracts_names_none(conid: int) -> None:
+    assert order_row({**SPARSE, "conid": conid}) == order_row(SPARSE)
+
+
+@pytest.mark.parametrize(
+    ("words", "side"),
+    [(words, Side.BUY) for words in ("B", "BUY", "Buy", "BOT", "bot")]
+    + [(words, Side.SELL) for words in ("S", "SELL", "Sell", "SLD", "sld")],
+)
+def test_a_side_is_read_in_every_spelling(trade: Row, words: str, side: Side) -> None:
+    assert execution({**trade, "side": words}).side is side
+    assert order_row({**SPARSE, "side": words}).side is side
 
 
 def test_an_execution_is_read_exactly(trade: Row) -> None:
@@ -127,7 +151,21 @@ def test_the_time_is_also_read_from_its_text(trade: Row) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"side": "X"}, "side is 'X', expected B or S"),
+        ({"side": "X"}, "side is 'X', expected B, BUY, BOT, S, SELL or SLD"),
+        ({"size": 0}, r"size is 0, at least 0\.00000001"),
+        ({"size": -5}, r"size is -5, at least 0\.00000001"),
+        ({"size": "NaN"}, "size is 'NaN', expected a number"),
+        ({"price": "sNaN"}, "price is 'sNaN', expected a number"),
+        ({"price": "Infinity"}, "price is 'Infinity', expected a number"),
+        ({"price": Decimal("1e300")}, "price is '1E.300', expected a number"),
+        ({"price": ""}, "price missing"),
+        ({"conid": 0}, "conid is 0, a contract's id is above 0"),
+        ({"conid": -1}, "conid is -1, a contract's id is above 0"),
+        ({"execution_id": "e" * 65}, "execution_id has 65 characters, at most 64"),
+        ({"execution_id": " "}, "execution_id missing"),
+        ({"trade_time_r": 10**17}, "trade_time_r is 100000000000000000 ms from 1970, expected 1"),
+        ({"trade_time_r": -1}, "trade_time_r is -1 ms from 1970, expected 1"),
+        ({"trade_time_r": None, "trade_time": "00010101-00:00:00"}, "ms from 1970, expected 1"),
         ({"size": ""}, "size missing"),
         ({"price": "free"}, "price is 'free', expected a number"),
         ({"execution_id": None}, "execution_id missing"),
@@ -148,7 +186,10 @@ def test_results_come_per_account_and_models_are_left_out() -> None:
         "DU7654321": {"upl": 3},
     }
 
-    assert results(args) == (
+    found = results(args)
+
+    assert found.unread == ()
+    assert found.rows == (
         ProfitAndLoss(
             account=ACCOUNT,
             daily=Decimal("-57520.5"),
@@ -162,3 +203,48 @@ def test_results_come_per_account_and_models_are_left_out() -> None:
             net_liquidation=None,
         ),
     )
+
+
+def test_a_result_that_cannot_be_read_stops_no_other() -> None:
+    found = results({"DU1234567.Core": {"dpl": "lots"}, "": {"dpl": 1}, "DU7654321": {"upl": 3}})
+
+    assert found.unread == ("dpl is 'lots', expected a number", "account missing")
+    assert [(row.account, row.unrealized) for row in found.rows] == [("DU7654321", Decimal(3))]
+
+
+def test_a_row_that_cannot_be_read_stops_no_other(trade: Row) -> None:
+    found = readable([{**trade, "side": "X"}, trade], execution)
+
+    assert found.rows == (execution(trade),)
+    assert found.unread == ("side is 'X', expected B, BUY, BOT, S, SELL or SLD",)
+
+
+ODD = st.sampled_from(
+    ["1", "-1", "0", "1e999999999", "-1e-999999999", "1e17", "1e-18", "9" * 3000, '"NaN"', '"sNaN"',
+     '"-Infinity"', '"1e999"', '""', "null", "true", "[]", "{}", '"B"', '"' + "x" * 70 + '"']
+)  # fmt: skip
+MEMBERS = st.sampled_from(
+    ["execution_id", "side", "size", "price", "account", "conid", "trade_time_r", "order_id",
+     "order_ref", "commission", "acct", "orderId", "totalSize", "filledQuantity", "avgPrice",
+     "status"]
+)  # fmt: skip
+GOOD = (
+    b'"execution_id":"a.01","side":"B","size":1,"price":"1","account":"DU1","conid":1,'
+    b'"trade_time_r":1,"orderId":1'
+)
+
+
+@given(st.dictionaries(MEMBERS, ODD, max_size=3))
+def test_whatever_a_row_says_it_is_refused_or_can_be_computed_with(odd: dict[str, str]) -> None:
+    members = b",".join(f'"{key}":{value}'.encode() for key, value in odd.items())
+    row = as_row(decode(b"{" + GOOD + (b"," if members else b"") + members + b"}"), "it")
+
+    with suppress(BadAnswer):
+        seen = execution(row)
+        assert seen.quantity > 0
+        assert (seen.price * seen.quantity / seen.quantity).is_finite()
+        assert seen.price % Decimal("1e-8") < 1
+    with suppress(BadAnswer):
+        listed = order_row(row)
+        assert (listed.filled_quantity or 0) >= 0
+        assert len(listed.broker_order_id) <= 64

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from engine.domain.messages import AccountsRead, AuthStatus, FailureKind
-from engine.domain.values import AccountId, ConId, Funds, Position
+from engine.domain.values import AccountId, ConId, Funds, Position, Side
 from engine.gateway.wire import session as wire
-from engine.gateway.wire.lenient import BadAnswer, decode
+from engine.gateway.wire.lenient import BadAnswer, as_rows, decode
 
 ACCOUNT = AccountId("DU1234567")
 
@@ -43,6 +43,44 @@ def test_a_failed_call_has_its_kind(status: int, body: bytes, kind: FailureKind)
 
     assert refused.value.failure.kind is kind
     assert refused.value.status == status
+
+
+TOKEN = "bb665d0f9a0a4a8d9a3f3b6d6a1c6d5e"
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 429, 500])
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"session":"{TOKEN}","ssoExpires":460311,"iserver":{{"authSt'.encode(),
+        f'{{"session":"{TOKEN}","error":{{"x":1}}}}'.encode(),
+        f'{{"session":"{TOKEN}","error":"no session {TOKEN}"}}'.encode(),
+        f"<html>{TOKEN}".encode(),
+    ],
+)
+def test_no_failure_shows_the_sessions_token(status: int, body: bytes) -> None:
+    for private in (False, True):
+        with pytest.raises(wire.CallRefused) as refused:
+            wire.read(status, body, private=private)
+
+        message = refused.value.failure.message
+        assert TOKEN[:8] not in message
+        assert not (private and "ssoExpires" in message)
+
+
+def test_what_is_about_the_login_is_not_repeated() -> None:
+    with pytest.raises(wire.CallRefused) as refused:
+        wire.read(500, b'{"user":"fred","ssoExpires":1}', private=True)
+
+    assert refused.value.failure.message == "HTTP 500"
+
+
+def test_an_odd_token_in_a_tickle_is_none_and_is_not_shown() -> None:
+    status = {"authStatus": {"authenticated": True, "message": f"bound to {TOKEN}"}}
+
+    found, token = wire.tickle({"session": [TOKEN], "iserver": status})
+
+    assert (found.message, token) == ("bound to ***", None)
 
 
 def test_a_null_error_is_none() -> None:
@@ -100,26 +138,52 @@ def test_paper_or_live_is_never_guessed(data: Path) -> None:
         wire.accounts(row)
 
 
+@pytest.mark.parametrize("name", ["", " ", "D" * 65])
+def test_an_account_without_a_name_is_refused(name: str) -> None:
+    with pytest.raises(BadAnswer, match="account"):
+        wire.accounts({"accounts": ["DU1234567", name], "isPaper": True})
+
+
 def test_accounts_that_are_no_texts_are_refused() -> None:
     with pytest.raises(BadAnswer, match="accounts is not an array of texts"):
         wire.accounts({"accounts": [5], "isPaper": True})
 
 
 def test_a_list_of_orders_says_whether_it_is_a_snapshot(data: Path) -> None:
-    rows, snapshot = wire.orders(document(data, "orders.json"))
+    found = wire.orders(document(data, "orders.json"))
 
-    assert ([row.broker_order_id for row in rows], snapshot) == (["245323648", "245323649"], True)
-    assert wire.orders({"orders": [], "snapshot": False}) == ((), False)
+    assert [row.broker_order_id for row in found.rows] == ["245323648", "245323649"]
+    assert (found.unread, found.snapshot) == ((), True)
+    assert wire.orders({"orders": [], "snapshot": False}) == wire.OrdersList(
+        rows=(), unread=(), snapshot=False
+    )
 
 
-def test_a_list_with_one_unreadable_order_proves_nothing(data: Path) -> None:
+def test_one_unreadable_order_is_left_out_and_told(data: Path) -> None:
     row: Any = document(data, "orders.json")
     del row["orders"][1]["orderId"]
+    row["orders"].append(5)
 
-    with pytest.raises(BadAnswer, match="orderId missing"):
-        wire.orders(row)
+    found = wire.orders(row)
+
+    assert [row.broker_order_id for row in found.rows] == ["245323648"]
+    assert found.unread == ("orderId missing", "the order is int, expected an object")
+
+
+def test_what_is_no_list_of_orders_is_an_error() -> None:
     with pytest.raises(BadAnswer, match="orders is NoneType, expected an array"):
         wire.orders({"snapshot": True})
+
+
+def test_one_unreadable_trade_is_left_out_and_told(data: Path) -> None:
+    [trade] = as_rows(document(data, "trades.json"), "trades")
+
+    found = wire.trades([{**trade, "size": -5}, {**trade, "side": "SLD"}])
+
+    assert [one.side for one in found.rows] == [Side.SELL]
+    assert found.unread == ("size is -5, at least 0.00000001",)
+    with pytest.raises(BadAnswer, match="trades is dict, expected an array"):
+        wire.trades({})
 
 
 def test_positions_are_read_with_ids_of_either_type(data: Path) -> None:
@@ -154,6 +218,21 @@ def test_a_position_without_its_size_is_an_error() -> None:
         wire.positions(ACCOUNT, [{"conid": 5, "currency": "USD"}])
 
 
+def test_a_position_counts_whatever_its_currency_is() -> None:
+    [position] = wire.positions(ACCOUNT, [{"conid": 5, "position": -3, "currency": None}])
+
+    assert (position.conid, position.quantity, position.currency) == (5, Decimal(-3), "")
+
+
+def test_one_position_that_cannot_be_read_is_an_error_of_the_list() -> None:
+    good = {"conid": 5, "position": 3, "currency": "USD"}
+
+    with pytest.raises(BadAnswer, match="position is 'NaN', expected a number"):
+        wire.positions(ACCOUNT, [good, {**good, "position": "NaN"}])
+    with pytest.raises(BadAnswer, match="conid is 0, a contract's id is above 0"):
+        wire.positions(ACCOUNT, [good, {**good, "conid": 0}])
+
+
 def test_funds_are_exact_and_null_is_none(data: Path) -> None:
     assert wire.funds(ACCOUNT, document(data, "summary.json")) == Funds(
         account=ACCOUNT,
@@ -164,9 +243,33 @@ def test_funds_are_exact_and_null_is_none(data: Path) -> None:
     )
 
 
-def test_a_summary_without_a_currency_is_an_error() -> None:
-    with pytest.raises(BadAnswer, match="names no currency"):
-        wire.funds(ACCOUNT, {"netliquidation": {"amount": 5}})
+@pytest.mark.parametrize("currency", [None, "", 5, {"x": 1}])
+def test_a_summary_without_a_currency_still_has_its_figures(currency: object) -> None:
+    row = {"netliquidation": {"amount": 5, "currency": currency, "isNull": False}}
+
+    assert wire.funds(ACCOUNT, row) == Funds(
+        account=ACCOUNT,
+        currency="",
+        net_liquidation=Decimal(5),
+        available_funds=None,
+        excess_liquidity=None,
+    )
+
+
+def test_an_unreadable_figure_hides_no_other() -> None:
+    row = {
+        "netliquidation": {"amount": "NaN", "currency": "USD"},
+        "availablefunds": {"amount": "1,000", "currency": "USD"},
+        "excessliquidity": None,
+    }
+
+    assert wire.funds(ACCOUNT, row) == Funds(
+        account=ACCOUNT,
+        currency="USD",
+        net_liquidation=None,
+        available_funds=Decimal(1000),
+        excess_liquidity=None,
+    )
 
 
 def test_bodies_are_what_the_broker_expects() -> None:

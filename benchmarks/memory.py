@@ -1,0 +1,85 @@
+"""Memory of an idle actor, each kind in a process of its own.
+
+`python -m benchmarks.memory KIND ACTORS` is that process: it starts the actors, and prints
+by how many bytes its resident memory grew and how many of them are there.
+"""
+
+import gc
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from benchmarks.actors import Loop, Threads
+from benchmarks.contest import Clock, Contender, Contest, Lap
+
+ACTORS: Final = 2_000
+
+_WARM_UP: Final = 10
+_SETTLE_S: Final = 0.2
+_STATM: Final = Path("/proc/self/statm")
+_ROOT: Final = Path(__file__).parents[1]
+
+
+def contests(*, actors: int = ACTORS) -> tuple[Contest, ...]:
+    """Return the contest; none where the system does not tell the memory of a process."""
+    if not _STATM.exists():
+        return ()
+    names = {"loop": "engine LoopActor", "threads": "pykka ThreadingActor"}
+    return (
+        Contest(
+            name="actors/memory",
+            what=f"{actors:,} idle actors",
+            operation="actor",
+            operations=actors,
+            clock=Clock.MEMORY,
+            contenders=tuple(
+                Contender(name=name, lap=_child(kind, actors)) for kind, name in names.items()
+            ),
+        ),
+    )
+
+
+def _child(kind: str, actors: int) -> Callable[[], Lap]:
+    command = (sys.executable, "-m", "benchmarks.memory", kind, str(actors))
+
+    def lap() -> Lap:
+        done = subprocess.run(  # noqa: S603 - this very file
+            command, cwd=_ROOT, check=True, capture_output=True, text=True
+        )
+        grown, started = map(int, done.stdout.split())
+        return Lap(cost=grown, digest={"actors": started})
+
+    return lap
+
+
+def resident_bytes() -> int:
+    """Return how much of this process is in memory."""
+    pages = int(_STATM.read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def grow(kind: str, actors: int) -> tuple[int, int]:
+    """Start the actors; return by how much the process grew, and how many started."""
+    makers: Mapping[str, Callable[[int], Loop | Threads]] = {
+        "loop": lambda count: Loop(actors=count, waiting=count),
+        "threads": lambda count: Threads(actors=count, waiting=count),
+    }
+    warm = makers[kind](_WARM_UP)  # what the first actors of all cost is not what one costs
+    gc.collect()
+    before = resident_bytes()
+    work = makers[kind](actors)
+    time.sleep(_SETTLE_S)  # threads say that they are there before they wait for mail
+    gc.collect()
+    grown = resident_bytes() - before
+    started = work.digest()["started"]
+    work.close()
+    warm.close()
+    return grown, started
+
+
+if __name__ == "__main__":
+    print(*grow(sys.argv[1], int(sys.argv[2])))

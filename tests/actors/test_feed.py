@@ -1,0 +1,125 @@
+from decimal import Decimal
+
+from structlog.testing import capture_logs
+
+from engine import metrics
+from engine.domain.messages import (
+    AuthStreamed,
+    NewsStreamed,
+    SendTopic,
+    SessionCall,
+    StreamRefused,
+    Topic,
+)
+from engine.domain.values import ProfitAndLoss, SessionState
+from tests.actors.house import ACCOUNT, CONID, MAIN, ready_house
+from tests.fakes import quiet, run, skip
+
+
+def connected() -> float:
+    return float(metrics.WS_CONNECTED.labels(MAIN)._value.get())
+
+
+def test_a_stream_subscribes_once_it_is_heard() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+
+        assert house.line.feed.sent == [
+            SendTopic(topic=Topic.ORDERS),
+            SendTopic(topic=Topic.TRADES),
+            SendTopic(topic=Topic.RESULTS),
+            SendTopic(topic=Topic.QUOTES, conid=CONID),
+        ]
+        assert connected() == 1
+        assert metrics.SUBSCRIPTIONS.labels(MAIN)._value.get() == 1
+
+    run(scene())
+
+
+def test_a_lost_stream_is_counted_logged_and_opened_again() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        counter = metrics.WS_RECONNECTS.labels(MAIN)
+        before = counter._value.get()
+
+        with capture_logs() as logs:
+            house.line.feed.down = "connection refused"
+            house.line.feed.close("a cable was pulled")
+            await quiet()
+            lost = (connected(), house.bridge.sessions()[0].state)
+            await skip(1)
+            house.line.feed.down = None
+            await skip(5)
+
+        assert lost == (0, SessionState.DEGRADED)
+        assert counter._value.get() == before + 1, "a socket that never opened was not lost"
+        assert [line["reason"] for line in logs if line["event"] == "stream_closed"] == [
+            "a cable was pulled",
+            "connection refused",
+        ]
+        assert house.bridge.sessions()[0].state is SessionState.READY
+        assert connected() == 1
+
+    run(scene())
+
+
+def test_a_silent_stream_is_closed() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        feed = house.line.feed
+        send = feed.send
+
+        def send_and_hear_nothing(effect: SendTopic) -> None:
+            if effect.topic is not Topic.KEEP_ALIVE:
+                send(effect)
+
+        feed.send = send_and_hear_nothing  # type: ignore[method-assign] # the broker is gone
+        with capture_logs() as logs:
+            await skip(29)
+
+        assert [line["reason"] for line in logs if line["event"] == "stream_closed"] == [
+            "no heartbeat from the broker in time"
+        ]
+
+    run(scene())
+
+
+def test_a_running_result_reaches_its_account() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        result = ProfitAndLoss(
+            account=ACCOUNT, daily=Decimal("-12.5"), unrealized=None, net_liquidation=None
+        )
+
+        house.line.feed.bring(NewsStreamed(results=(result,)))
+        await quiet()
+
+        assert house.bridge.account(ACCOUNT).daily_pnl.value == Decimal("-12.5")
+
+    run(scene())
+
+
+def test_a_change_of_the_login_makes_the_session_look() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+
+        house.line.feed.bring(AuthStreamed(authenticated=False, competing=None))
+        await quiet()
+
+        assert house.line.session.calls[-1] is SessionCall.AUTH_STATUS
+
+    run(scene())
+
+
+def test_a_refused_topic_is_reported() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        counter = metrics.ANOMALIES.labels("feed", "refused")
+        before = counter._value.get()
+
+        house.line.feed.bring(StreamRefused(topic="xyz", text="unknown topic"))
+        await quiet()
+
+        assert counter._value.get() == before + 1
+
+    run(scene())

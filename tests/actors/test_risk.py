@@ -1,0 +1,145 @@
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from structlog.testing import capture_logs
+
+from engine import metrics
+from engine.domain.messages import (
+    FundsRead,
+    HaltScope,
+    ProfitSeen,
+    RequestAnswer,
+    RequestOrder,
+    RequestVerdict,
+    ResumeScope,
+)
+from engine.domain.values import (
+    Funds,
+    OrderId,
+    ProfitAndLoss,
+    Scope,
+    ScopeKind,
+    TradingState,
+)
+from tests.actors.house import ACCOUNT, TICKET, House, coid, ready_house
+from tests.domain.risk.samples import INSTRUMENT, position
+from tests.fakes import run, skip
+
+MINE = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
+LABEL = metrics.account_label(ACCOUNT)
+
+
+def request(house: House, *, quantity: int = 10) -> RequestOrder:
+    return RequestOrder(
+        ticket=replace(TICKET, quantity=Decimal(quantity)),
+        order_id=OrderId("1-1"),
+        coid=coid(1),
+        request_sha256="f" * 64,
+        instrument=INSTRUMENT,
+        quote=house.quote(),
+        now_ns=house.clock.monotonic_ns(),
+    )
+
+
+def test_a_request_is_answered_at_once_and_the_order_is_started() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.journal.held = True
+
+        answer = await house.board.risks[ACCOUNT].ask(request(house))
+
+        assert answer == RequestAnswer(verdict=RequestVerdict.APPROVED, order_id=OrderId("1-1"))
+        assert house.board.order_ref(OrderId("1-1")) is not None
+        assert house.journal.durable == []
+
+    run(scene())
+
+
+def test_how_much_of_each_limit_is_in_use_is_shown() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+
+        await house.board.risks[ACCOUNT].ask(request(house))
+
+        used = metrics.RISK_UTILISATION.labels(LABEL, "R08")._value.get()
+        assert used == pytest.approx(0.01), "10 of 1,000 units"
+
+    run(scene())
+
+
+def test_a_refusal_is_counted_and_logged_with_its_reason() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        counter = metrics.RISK_DENIALS.labels(LABEL, "R08")
+        before = counter._value.get()
+
+        with capture_logs() as logs:
+            answer = await house.board.risks[ACCOUNT].ask(request(house, quantity=1_001))
+
+        assert answer.verdict is RequestVerdict.DENIED
+        assert counter._value.get() == before + 1
+        (line,) = [line for line in logs if line["event"] == "order_denied"]
+        assert (line["account"], line["check"], line["code"]) == (
+            ACCOUNT,
+            "R08",
+            "QTY_EXCEEDS_MAX",
+        )
+        assert "1001 units" in line["why"]
+
+    run(scene())
+
+
+def test_the_trading_state_is_shown_as_a_number() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        gauge = metrics.RISK_STATE.labels(LABEL)
+        risk = house.board.risks[ACCOUNT]
+        halt = HaltScope(scope=MINE, level=TradingState.CANCEL_ONLY, reason="drill", by="ops")
+
+        await risk.ask(halt)
+        halted = gauge._value.get()
+        await risk.ask(ResumeScope(scope=MINE, reason="over", by="ops"))
+
+        assert (halted, gauge._value.get()) == (2, 0)
+
+    run(scene())
+
+
+def test_an_accounts_money_is_shown_where_it_is_known() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        risk = house.board.risks[ACCOUNT]
+        now_ns = house.clock.monotonic_ns()
+        funds = Funds(
+            account=ACCOUNT,
+            currency="USD",
+            net_liquidation=Decimal("1000.50"),
+            available_funds=None,
+            excess_liquidity=None,
+        )
+        result = ProfitAndLoss(
+            account=ACCOUNT, daily=Decimal("-12.5"), unrealized=None, net_liquidation=None
+        )
+
+        await risk.ask(FundsRead(funds=funds, now_ns=now_ns))
+        await risk.ask(ProfitSeen(result=result, now_ns=now_ns))
+
+        assert metrics.NET_LIQUIDATION.labels(LABEL)._value.get() == 1000.5
+        assert metrics.DAILY_PNL.labels(LABEL)._value.get() == -12.5
+
+    run(scene())
+
+
+def test_what_risk_did_not_expect_is_reported() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        counter = metrics.ANOMALIES.labels("risk", "position_differs")
+        before = counter._value.get()
+        house.line.session.positions = (position(7),)
+
+        await skip(31)  # Until the holdings are read again, and nobody saw those 7 traded.
+
+        assert counter._value.get() == before + 1
+
+    run(scene())

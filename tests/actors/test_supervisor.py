@@ -1,0 +1,532 @@
+from dataclasses import replace
+from decimal import Decimal
+
+from structlog.testing import capture_logs
+
+from engine import metrics
+from engine.actors.mailbox import LoopActor
+from engine.domain.messages import (
+    AttemptStarted,
+    DenyOrder,
+    EngineStarted,
+    HaltScope,
+    JournalMessage,
+    LimitsLoaded,
+    NewsStreamed,
+    OrderDoubted,
+    OrderExpired,
+    ResumeScope,
+    SubmitOrder,
+)
+from engine.domain.order import Order
+from engine.domain.ports import Entry, OrderFilter, Recorded
+from engine.domain.risk import RiskPolicy
+from engine.domain.values import (
+    AccountId,
+    BrokerStatus,
+    OrderId,
+    OrderState,
+    Reason,
+    Scope,
+    ScopeKind,
+    SessionName,
+    SessionState,
+    TradingState,
+)
+from tests.actors.house import (
+    ACCOUNT,
+    ASKED,
+    CONID,
+    MAIN,
+    OTHER,
+    POLICY,
+    TICKET,
+    TIMEOUT,
+    House,
+    coid,
+    fill,
+    keyed,
+    ready_house,
+    row,
+)
+from tests.domain.risk.samples import ROOMY, position, settings
+from tests.fakes import NOON_NS, FakeJournal, quiet, run, skip
+
+FIRM = Scope(kind=ScopeKind.FIRM)
+MINE = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
+
+
+def halt(scope: Scope, level: TradingState = TradingState.HALT, *, why: str = "drill") -> HaltScope:
+    return HaltScope(scope=scope, level=level, reason=why, by="ops")
+
+
+def recorded(*messages: JournalMessage) -> list[Recorded]:
+    """Give messages that are of no order their places in a journal."""
+    return [
+        Recorded(seq=seq, entry=Entry(at_ns=NOON_NS, account=None, order_id=None, message=message))
+        for seq, message in enumerate(messages, start=1)
+    ]
+
+
+async def restarted(house: House, *, name: SessionName = MAIN, listed: bool = True) -> House:
+    """Start another engine on what is durable in the journal of this one."""
+    journal = FakeJournal(house.journal.durable, epoch=house.journal.epoch + 1)
+    again = House(journal=journal)
+    line = again.add(name, house.line.session.accounts, listed=listed)
+    line.session.rows = house.line.session.rows
+    line.session.positions = house.line.session.positions
+    await again.start()
+    return again
+
+
+def states(house: House) -> dict[OrderId, OrderState]:
+    return {view.order_id: view.state for view in house.board.views}
+
+
+def working_buy(house: House) -> Decimal:
+    return house.supervisor.risks[ACCOUNT].risk.exposure(CONID).working_buy
+
+
+# --- restarts --------------------------------------------------------------------------------
+
+
+def test_a_restart_brings_back_orders_reservations_and_keys() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        working = await house.work()
+        house.line.feed.bring(NewsStreamed(executions=(fill("1", 4),)))
+        await quiet()
+        denied = await house.submit(keyed("mine-2", replace(TICKET, quantity=Decimal(1_001))))
+        before = {view.order_id: view for view in house.board.views}
+
+        again = await restarted(house)
+
+        assert {view.order_id: view for view in again.board.views} == before
+        assert working_buy(again) == Decimal(6)
+        assert (await again.submit()).order_id == working.order_id
+        repeated = await again.submit(keyed("mine-2", replace(TICKET, quantity=Decimal(1_001))))
+        assert repeated.order_id == denied.order_id
+        assert again.line.orders.calls == []
+        assert again.journal.written == []
+
+    run(scene())
+
+
+def test_an_order_that_came_back_hears_its_news() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        again = await restarted(house)
+
+        again.line.feed.bring(NewsStreamed(executions=(fill("1", 10),)))
+        await quiet()
+
+        assert again.bridge.order(view.order_id).state is OrderState.FILLED
+        assert again.bridge.order(view.order_id).seq == again.journal.last_seq
+
+    run(scene())
+
+
+def test_an_attempt_without_an_answer_comes_back_in_doubt_and_is_found() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.submit()
+        assert house.journal.written == [SubmitOrder, AttemptStarted]
+        house.line.session.rows = (row(BrokerStatus.SUBMITTED, coid=coid(1)),)
+
+        again = await restarted(house)
+        doubted = again.journal.written[0]
+        await skip(5)
+
+        assert doubted is OrderDoubted
+        assert again.bridge.order(view.order_id).state is OrderState.WORKING
+        assert again.line.orders.calls == [], "nothing is sent twice"
+
+    run(scene())
+
+
+def test_an_intent_without_an_attempt_expires_and_frees_what_it_reserved() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        await house.submit()
+        waiting = await house.submit(keyed("mine-2"))
+        house.line.orders.answer(TIMEOUT)
+
+        again = await restarted(house)
+
+        view = again.bridge.order(waiting.order_id)
+        assert (view.state, view.reason and view.reason.code) == (
+            OrderState.EXPIRED,
+            "EXPIRED_UNSENT",
+        )
+        assert OrderExpired in again.journal.written
+        assert working_buy(again) == Decimal(10), "that of the order that was sent"
+
+    run(scene())
+
+
+def test_an_open_question_comes_back_in_doubt() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work(outcome=ASKED)
+
+        again = await restarted(house)
+
+        assert states(again) == {view.order_id: OrderState.IN_DOUBT}
+        assert again.line.orders.calls == []
+
+    run(scene())
+
+
+def test_orders_of_a_login_with_all_accounts_are_known_before_it_is_logged_in() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        await house.work()
+        journal = FakeJournal(house.journal.durable, epoch=2)
+        again = House(journal=journal)
+        again.add(listed=False)
+
+        again.supervisor.replay(journal.replay())
+
+        assert working_buy(again) == Decimal(10)
+
+    run(scene())
+
+
+def test_a_denied_order_of_a_login_with_all_accounts_keeps_its_key() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        denied = await house.submit(replace(TICKET, quantity=Decimal(1_001)))
+
+        again = await restarted(house, listed=False)
+        repeated = await again.submit(replace(TICKET, quantity=Decimal(1_001)))
+
+        assert repeated.order_id == denied.order_id
+        assert again.journal.written == []
+
+    run(scene())
+
+
+def test_an_engine_starts_on_a_journal_of_a_session_that_was_renamed() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work(outcome=TIMEOUT)
+        house.line.session.rows = (row(BrokerStatus.SUBMITTED, coid=coid(1)),)
+        renamed = SessionName("renamed")
+
+        again = await restarted(house, name=renamed)
+        await skip(5)
+        cancelled = await again.bridge.cancel(view.order_id, by="me")
+        await quiet()
+
+        assert cancelled.state is OrderState.WORKING
+        assert len(again.lines[renamed].orders.calls) == 1
+        assert working_buy(again) == Decimal(10)
+        assert again.bridge.health().ready
+
+    run(scene())
+
+
+def test_an_order_of_an_account_that_is_configured_no_more_is_shown_and_kept() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        journal = FakeJournal(house.journal.durable, epoch=2)
+        again = House(journal=journal)
+        again.add(SessionName("other"), (OTHER,))
+        await again.start()
+
+        cancelled = await again.bridge.cancel(view.order_id, by="me")
+        await quiet()
+
+        assert cancelled.order_id == view.order_id
+        assert cancelled.pending == "cancel"
+        assert list(again.supervisor.risks) == [OTHER]
+        assert again.bridge.orders(OrderFilter())[0].confidence == "stale"
+        assert again.bridge.health().problems == ()
+
+    run(scene())
+
+
+def test_a_journal_may_hold_more_orders_than_a_mailbox() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        await house.submit(replace(TICKET, quantity=Decimal(1_001)))
+        (denied,) = house.journal.durable
+        capacity = LoopActor.capacity
+        records = [_another(denied, number) for number in range(capacity + 2)]
+
+        again = await ready_house(records, epoch=2)
+
+        assert len(again.bridge.orders(OrderFilter())) == capacity + 2
+
+    run(scene())
+
+
+def _another(denied: Recorded, number: int) -> Recorded:
+    message = denied.entry.message
+    assert isinstance(message, DenyOrder)
+    order_id = OrderId(f"1-{number}")
+    ticket = keyed(f"mine-{number}")
+    copy = replace(message, order_id=order_id, ticket=ticket)
+    return Recorded(seq=number + 1, entry=replace(denied.entry, order_id=order_id, message=copy))
+
+
+def test_records_of_an_order_without_its_first_one_are_skipped() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        await house.work()
+        (_, *rest) = house.journal.durable
+
+        with capture_logs() as logs:
+            again = await ready_house(rest, epoch=2)
+
+        assert states(again) == {}
+        assert [line["seq"] for line in logs if line["event"] == "record_skipped"] == [2, 3]
+
+    run(scene())
+
+
+# --- halts -----------------------------------------------------------------------------------
+
+
+def trading_states(house: House) -> dict[AccountId, TradingState]:
+    return {account: actor.risk.trading_state for account, actor in house.supervisor.risks.items()}
+
+
+async def house_of(*messages: JournalMessage, listed: bool = True) -> House:
+    house = House(journal=FakeJournal(recorded(*messages), epoch=2))
+    house.add(accounts=(ACCOUNT, OTHER), listed=listed)
+    await house.start()
+    return house
+
+
+def test_a_halt_survives_a_restart_also_for_accounts_that_show_later() -> None:
+    async def scene() -> None:
+        for listed in (True, False):
+            house = await house_of(halt(MINE), listed=listed)
+
+            assert trading_states(house) == {
+                ACCOUNT: TradingState.HALT,
+                OTHER: TradingState.NORMAL,
+            }
+
+    run(scene())
+
+
+def test_a_resume_survives_a_restart() -> None:
+    async def scene() -> None:
+        house = await house_of(
+            halt(MINE), halt(FIRM), ResumeScope(scope=MINE, reason="over", by="ops"),
+            ResumeScope(scope=FIRM, reason="over", by="ops"),
+        )  # fmt: skip
+
+        assert trading_states(house) == {
+            ACCOUNT: TradingState.NORMAL,
+            OTHER: TradingState.NORMAL,
+        }
+        assert house.supervisor.halts == {}
+
+    run(scene())
+
+
+def test_a_milder_halt_never_replaces_a_stricter_one() -> None:
+    async def scene() -> None:
+        strict = halt(FIRM)
+        house = await house_of(strict, halt(FIRM, TradingState.REDUCE_ONLY))
+
+        house.supervisor.halt(halt(FIRM, TradingState.CANCEL_ONLY))
+        await quiet()
+
+        assert house.supervisor.halts == {FIRM: strict}
+        assert set(trading_states(house).values()) == {TradingState.HALT}
+
+    run(scene())
+
+
+def test_records_of_the_engine_itself_are_no_orders() -> None:
+    async def scene() -> None:
+        house = await house_of(
+            EngineStarted(version="1", mode="paper"),
+            LimitsLoaded(version=1, policy_hash="0", approved_by=(), changes=()),
+        )
+
+        assert states(house) == {}
+
+    run(scene())
+
+
+# --- limits ----------------------------------------------------------------------------------
+
+
+TIGHT = RiskPolicy(version=2, defaults={**ROOMY, **settings({"order.max_qty.STK": 5})})
+
+
+def test_new_limits_hold_for_the_next_order() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.supervisor.refuse_policy("line 3 is wrong")
+        await quiet()
+        while_refused = (house.bridge.limits(ACCOUNT), house.bridge.health())
+
+        house.supervisor.apply_policy(TIGHT)
+        view = await house.submit()
+
+        assert (while_refused[0].version, while_refused[0].file_error) == (1, "line 3 is wrong")
+        assert while_refused[1].problems == (
+            Reason(code="RISK_FILE_REFUSED", message="line 3 is wrong"),
+        )
+        assert while_refused[1].ready, "the last good limits are in force"
+        assert house.supervisor.policy is TIGHT
+        assert house.supervisor.file_error is None
+        limits = house.bridge.limits(ACCOUNT)
+        assert (limits.version, limits.file_error) == (2, None)
+        assert view.reason is not None
+        assert view.reason.code == "QTY_EXCEEDS_MAX"
+
+    run(scene())
+
+
+def test_new_limits_reach_everybody_though_one_risk_is_dead() -> None:
+    async def scene() -> None:
+        house = await ready_house(accounts=(ACCOUNT, OTHER))
+        await house.supervisor.risks[ACCOUNT].ref.stop()
+
+        house.supervisor.apply_policy(TIGHT)
+        house.supervisor.refuse_policy("line 3 is wrong")
+        await quiet()
+
+        assert house.bridge.limits(OTHER).version == 2
+        assert house.bridge.limits(OTHER).file_error == "line 3 is wrong"
+
+    run(scene())
+
+
+def test_an_account_that_shows_later_knows_that_the_file_is_refused() -> None:
+    async def scene() -> None:
+        house = House()
+        house.add(listed=False)
+        house.supervisor.refuse_policy("line 3 is wrong")
+
+        await house.start()
+
+        assert house.bridge.limits(ACCOUNT).file_error == "line 3 is wrong"
+        assert house.bridge.limits(ACCOUNT).version == POLICY.version
+
+    run(scene())
+
+
+# --- failures --------------------------------------------------------------------------------
+
+
+def test_a_failed_session_actor_closes_its_session() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.line.session.error = OSError("out of sockets")
+        house.line.session.positions = (position(1),)
+
+        await skip(31)  # Until the session reads its accounts again.
+        denied = await house.submit()
+
+        failed = Reason(code="ACTOR_FAILED", message="SessionActor (main): OSError: out of sockets")
+        (session,) = house.bridge.sessions()
+        assert (session.state, session.reason) == (SessionState.DOWN, failed)
+        assert house.bridge.health().problems == (failed,)
+        assert not house.bridge.health().ready
+        assert denied.reason is not None
+        assert denied.reason.code == "SESSION_NOT_READY"
+        assert metrics.SESSION_STATE.labels(MAIN, SessionState.READY)._value.get() == 0
+        assert metrics.SESSION_STATE.labels(MAIN, SessionState.DOWN)._value.get() == 1
+
+    run(scene())
+
+
+def test_a_failed_feed_actor_closes_its_session_and_no_other() -> None:
+    async def scene() -> None:
+        house = House()
+        house.add(MAIN, (ACCOUNT,))
+        house.add(SessionName("other"), (OTHER,))
+        await house.start()
+        house.line.feed.error = OSError("no route")
+
+        await skip(21)  # Until the feed keeps its socket alive.
+
+        assert [(one.name, one.state) for one in house.bridge.sessions()] == [
+            ("main", SessionState.DOWN),
+            ("other", SessionState.READY),
+        ]
+        assert not house.bridge.account(ACCOUNT).ready
+        assert house.bridge.account(OTHER).ready
+        await skip(300)
+        assert house.bridge.sessions()[0].state is not SessionState.READY
+
+    run(scene())
+
+
+def test_without_its_risk_no_order_of_an_account_is_approved() -> None:
+    async def scene() -> None:
+        house = await ready_house(accounts=(ACCOUNT, OTHER))
+        house.supervisor.risks[ACCOUNT].ref.tell("what no risk understands")
+        await quiet()
+
+        other = await house.submit(replace(TICKET, account=OTHER))
+
+        assert [reason.code for reason in house.bridge.health().problems] == ["ACTOR_FAILED"]
+        assert not house.bridge.health().ready
+        assert [call.order_id for call in house.line.orders.placed] == [other.order_id]
+
+    run(scene())
+
+
+def test_an_order_that_failed_before_it_was_anything_halts_nobody() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        nothing = house.spawner._spawn(OrderId("1-1"), coid(1), Order())
+
+        nothing.tell("what no order understands")
+        await quiet()
+
+        assert trading_states(house) == {ACCOUNT: TradingState.NORMAL}
+        assert len(house.bridge.health().problems) == 1
+
+    run(scene())
+
+
+def test_a_denied_order_that_failed_halts_its_account() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        denied = await house.submit(replace(TICKET, quantity=Decimal(1_001)))
+
+        house.board.tell_order(denied.order_id, "what no order understands")
+        await quiet()
+
+        assert trading_states(house) == {ACCOUNT: TradingState.HALT}
+
+    run(scene())
+
+
+def test_an_actor_of_no_known_kind_is_a_problem_only() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        stranger = LoopActor(dispatcher=house.dispatcher, name="stranger").begin()
+
+        stranger.tell("anything")
+        await quiet()
+
+        assert [reason.code for reason in house.bridge.health().problems] == ["ACTOR_FAILED"]
+        assert trading_states(house) == {ACCOUNT: TradingState.NORMAL}
+
+    run(scene())
+
+
+def test_an_account_keeps_the_session_that_had_it_first() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        risk = house.supervisor.risks[ACCOUNT]
+
+        house.supervisor.add_accounts(SessionName("other"), (ACCOUNT,))
+
+        assert house.supervisor.risks[ACCOUNT] is risk
+        assert house.board.session_of[ACCOUNT] == MAIN
+
+    run(scene())

@@ -1,0 +1,391 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from engine import metrics
+from engine.actors import switchboard
+from engine.actors.mailbox import Dispatcher, LoopActor, LoopRef
+from engine.actors.switchboard import SessionLines, Switchboard
+from engine.actors.views import Views
+from engine.domain.messages import (
+    CancelOrder,
+    DeliverNews,
+    ExecutionSeen,
+    HaltScope,
+    LearnAlias,
+    OrderChanged,
+    OrderRowSeen,
+    PositionFilled,
+    PositionsFilled,
+    StartSession,
+    TurnGranted,
+    TurnRefused,
+    WriteRecord,
+)
+from engine.domain.values import (
+    AccountId,
+    BrokerOrderId,
+    BrokerStatus,
+    OrderId,
+    Reason,
+    Scope,
+    ScopeKind,
+    SessionName,
+    Source,
+    TradingState,
+)
+from tests.actors.house import ACCOUNT, BROKER_ID, MAIN, SHARD, coid, fill, row
+from tests.domain.risk.samples import view
+from tests.fakes import (
+    FakeFeedGateway,
+    FakeInstruments,
+    FakeJournal,
+    FakeOrderGateway,
+    HandClock,
+    quiet,
+    run,
+)
+
+ORDER_ID = OrderId("order-1")
+STRANGER = BrokerOrderId("999")
+
+
+class Ear(LoopActor):
+    """Remembers what it was told."""
+
+    def __init__(self, dispatcher: Dispatcher, name: str) -> None:
+        super().__init__(dispatcher=dispatcher, name=name)
+        self.heard: list[Any] = []
+
+    def on_receive(self, message: Any) -> None:
+        self.heard.append(message)
+
+
+class Ears:
+    """A switchboard with an ear at each of its lines."""
+
+    def __init__(self) -> None:
+        self.dispatcher = Dispatcher()
+        self.clock = HandClock()
+        self.board = Switchboard(
+            journal=FakeJournal(), views=Views(), shard=SHARD, clock=self.clock.clock
+        )
+        self.order = Ear(self.dispatcher, "order")
+        self.risk = Ear(self.dispatcher, "risk")
+        self.session = Ear(self.dispatcher, "session")
+        self.feed = Ear(self.dispatcher, "feed")
+        self.board.sessions[MAIN] = SessionLines(
+            orders=FakeOrderGateway(),
+            feed=FakeFeedGateway(),
+            instruments=FakeInstruments(),
+            session_ref=self.session.begin(),
+            feed_ref=self.feed.begin(),
+        )
+        self.board.risks[ACCOUNT] = self.risk.begin()
+        self.board.session_of[ACCOUNT] = MAIN
+        self.order_ref: LoopRef = self.order.begin()
+        self.board.connect_order(ORDER_ID, coid(1), self.order_ref)
+
+    def learn(self) -> None:
+        self.board.learn_alias(
+            LearnAlias(order_id=ORDER_ID, account=ACCOUNT, broker_order_id=BROKER_ID)
+        )
+
+    def deliver(self, news: DeliverNews) -> None:
+        self.board.deliver(MAIN, news)
+
+    def filled(self, name: str, quantity: int, **more: Any) -> PositionFilled:
+        seen_ns = self.clock.monotonic_ns
+        execution = fill(name, quantity, **more)
+        return PositionFilled(execution=execution, now_ns=seen_ns, seen_ns=seen_ns)
+
+
+def external() -> float:
+    return float(metrics.EXTERNAL_ORDERS.labels(MAIN)._value.get())
+
+
+def test_news_finds_its_order_by_our_id_and_by_the_brokers() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        ears.learn()
+        by_ours = row(coid=coid(1), broker_id=STRANGER)
+        by_theirs = row()
+        executions = (fill("1", 4, coid=coid(1), broker_id=None), fill("2", 6))
+
+        ears.deliver(
+            DeliverNews(rows=(by_ours, by_theirs), executions=executions, source=Source.POLL)
+        )
+        await quiet()
+
+        assert ears.order.heard == [
+            OrderRowSeen(order_id=ORDER_ID, row=by_ours, source=Source.POLL),
+            OrderRowSeen(order_id=ORDER_ID, row=by_theirs, source=Source.POLL),
+            ExecutionSeen(order_id=ORDER_ID, execution=executions[0], source=Source.POLL),
+            ExecutionSeen(order_id=ORDER_ID, execution=executions[1], source=Source.POLL),
+        ]
+        assert ears.risk.heard == [], "risk hears of it once it is durable"
+
+    run(scene())
+
+
+def test_the_same_number_at_another_account_is_another_order() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        ears.learn()
+
+        ears.deliver(DeliverNews(rows=(row(account=AccountId("DU7654321")),), source=Source.STREAM))
+        await quiet()
+
+        assert ears.order.heard == []
+
+    run(scene())
+
+
+def test_what_a_stranger_did_is_handed_over_once_it_is_known() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        first = row(BrokerStatus.PRE_SUBMITTED, filled=4)
+        second = row(BrokerStatus.SUBMITTED)
+        plain, paid = fill("1", 4), fill("1", 4, commission="1.05")
+        other = fill("2", 6)
+
+        ears.deliver(DeliverNews(rows=(first, second), source=Source.STREAM))
+        for executions in ((plain,), (plain, other), (paid, other), (plain, other)):
+            ears.deliver(DeliverNews(executions=executions, source=Source.POLL))
+        counted = external()
+        ears.learn()
+        await quiet()
+
+        assert ears.order.heard == [
+            OrderRowSeen(
+                order_id=ORDER_ID,
+                row=row(BrokerStatus.SUBMITTED, filled=4),
+                source=Source.STREAM,
+            ),
+            ExecutionSeen(order_id=ORDER_ID, execution=paid, source=Source.STREAM),
+            ExecutionSeen(order_id=ORDER_ID, execution=other, source=Source.STREAM),
+        ]
+        assert (counted, external()) == (1, 0)
+
+    run(scene())
+
+
+def test_a_strangers_fill_moves_the_position_at_once() -> None:
+    async def scene() -> None:
+        ears = Ears()
+
+        ears.deliver(
+            DeliverNews(
+                executions=(fill("1", 4), fill("2", 6, broker_id=None)), source=Source.STREAM
+            )
+        )
+        await quiet()
+
+        fills = (ears.filled("1", 4), ears.filled("2", 6, broker_id=None))
+        assert ears.risk.heard == [PositionsFilled(fills=fills)]
+
+    run(scene())
+
+
+def test_an_alias_of_a_stranger_that_only_filled_hands_over_its_fills() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        ears.deliver(DeliverNews(executions=(fill("1", 4),), source=Source.STREAM))
+
+        ears.learn()
+        ears.learn()
+        await quiet()
+
+        assert ears.order.heard == [
+            ExecutionSeen(order_id=ORDER_ID, execution=fill("1", 4), source=Source.STREAM)
+        ]
+
+    run(scene())
+
+
+def test_working_orders_of_others_are_counted_until_they_are_over() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        counts = []
+        for status in (BrokerStatus.SUBMITTED, BrokerStatus.FILLED):
+            ears.deliver(DeliverNews(rows=(row(status, broker_id=STRANGER),), source=Source.STREAM))
+            counts.append(external())
+
+        assert counts == [1, 0]
+
+    run(scene())
+
+
+def test_the_oldest_strangers_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switchboard, "STRANGERS_MAX", 2)
+
+    async def scene() -> None:
+        ears = Ears()
+        ids = [BROKER_ID, BrokerOrderId("2"), BrokerOrderId("3")]
+
+        ears.deliver(
+            DeliverNews(rows=tuple(row(broker_id=one) for one in ids), source=Source.STREAM)
+        )
+        ears.learn()
+        await quiet()
+
+        assert external() == 2
+        assert ears.order.heard == []
+
+    run(scene())
+
+
+def test_an_order_of_ours_that_the_journal_lacks_halts_its_account_once() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        unknown = coid(77)
+        ours = row(coid=unknown, broker_id=STRANGER)
+
+        with capture_logs() as logs:
+            ears.deliver(DeliverNews(rows=(ours, ours), source=Source.POLL))
+        await quiet()
+
+        (halt,) = ears.risk.heard
+        assert halt == HaltScope(
+            scope=Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT),
+            level=TradingState.HALT,
+            reason=halt.reason,
+            by="engine",
+        )
+        assert halt.reason.startswith(f"the broker has order {unknown} of this engine")
+        assert [line["event"] for line in logs] == ["journal_regression_found"]
+
+    run(scene())
+
+
+@pytest.mark.parametrize("reference", ["by hand", "EX0002-1-1-AA", "EX0001-1-1-ZZ"])
+def test_an_order_of_somebody_else_halts_nothing(reference: Any) -> None:
+    async def scene() -> None:
+        ears = Ears()
+
+        ears.deliver(
+            DeliverNews(rows=(row(coid=reference, broker_id=STRANGER),), source=Source.POLL)
+        )
+        await quiet()
+
+        assert ears.risk.heard == []
+
+    run(scene())
+
+
+def test_what_is_durable_is_shown_and_told() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        cancel = CancelOrder(order_id=ORDER_ID, cause="me")
+        written = WriteRecord(record=cancel, view=view(1, seq=0), confirm=False)
+
+        ears.board.publish(written, 7)
+        await quiet()
+
+        shown = view(1, seq=0)
+        assert ears.board.views.get(ORDER_ID) == replace(shown, seq=7)
+        assert ears.risk.heard == [OrderChanged(view=replace(shown, seq=7))]
+        assert ears.session.heard == [OrderChanged(view=replace(shown, seq=7))]
+
+    run(scene())
+
+
+def test_a_durable_fill_moves_the_position_before_the_order_frees_its_rest() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        seen = ExecutionSeen(order_id=ORDER_ID, execution=fill("1", 4), source=Source.STREAM)
+        written = WriteRecord(record=seen, view=view(1, seq=0, filled=4), confirm=False)
+
+        ears.board.publish(written, 7)
+        await quiet()
+
+        assert ears.risk.heard == [
+            ears.filled("1", 4),
+            OrderChanged(view=replace(view(1, seq=0, filled=4), seq=7)),
+        ]
+
+    run(scene())
+
+
+def test_an_order_gets_its_turn_unless_there_is_a_reason_against_it() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        granted = TurnGranted(order_id=ORDER_ID, session_epoch=1, send_by_ns=9)
+        halted = Reason(code="TRADING_HALTED", message="drill")
+        asked: list[LoopRef] = []
+
+        def refuse(ref: LoopRef) -> Reason:
+            asked.append(ref)
+            return halted
+
+        ears.board.grant_turn(granted)
+        ears.board.refuse_turn = refuse
+        ears.board.grant_turn(granted)
+        ears.board.grant_turn(replace(granted, order_id=OrderId("none")))
+        await quiet()
+
+        assert ears.order.heard == [granted, TurnRefused(order_id=ORDER_ID, reason=halted)]
+        assert asked == [ears.order_ref]
+
+    run(scene())
+
+
+def test_what_nobody_is_there_for_is_dropped() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        nobody, nowhere = AccountId("DU0"), SessionName("gone")
+        letters = metrics.DEAD_LETTERS.labels("Ear")._value.get()
+        ears.board.sessions[SessionName("silent")] = SessionLines(
+            orders=FakeOrderGateway(), feed=FakeFeedGateway(), instruments=FakeInstruments()
+        )
+
+        ears.board.tell_order(OrderId("none"), StartSession())
+        ears.board.tell_risk(nobody, StartSession())
+        ears.board.tell_session(nowhere, StartSession())
+        ears.board.tell_session(SessionName("silent"), StartSession())
+        ears.board.tell_feed(SessionName("silent"), StartSession())
+        ears.board.publish(
+            WriteRecord(
+                record=CancelOrder(order_id=ORDER_ID, cause="me"),
+                view=replace(view(1, seq=0), account=nobody),
+                confirm=False,
+            ),
+            1,
+        )
+        await ears.order_ref.stop()
+        ears.board.tell_order(ORDER_ID, StartSession())
+        await quiet()
+
+        heard = [ears.order, ears.risk, ears.session, ears.feed]
+        assert [ear.heard for ear in heard] == [[], [], [], []]
+        assert metrics.DEAD_LETTERS.labels("Ear")._value.get() == letters + 1
+
+    run(scene())
+
+
+def test_everybody_has_a_line() -> None:
+    async def scene() -> None:
+        ears = Ears()
+
+        ears.board.tell_feed(MAIN, "feed")
+        ears.board.tell_every_risk("risk")
+        await quiet()
+
+        assert (ears.feed.heard, ears.risk.heard) == (["feed"], ["risk"])
+        assert ears.board.order_ref(ORDER_ID) is ears.order_ref
+        assert ears.board.order_ref(OrderId("none")) is None
+        assert ears.board.order_gateway(MAIN) is ears.board.sessions[MAIN].orders
+        assert ears.board.order_gateway(SessionName("gone")) is None
+
+    run(scene())
+
+
+def test_an_order_follows_its_account_to_another_session() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        assert ears.board.session_for(ACCOUNT, SessionName("before")) == MAIN
+        assert ears.board.session_for(AccountId("DU0"), SessionName("before")) == "before"
+
+    run(scene())

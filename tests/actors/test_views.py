@@ -1,0 +1,187 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from engine import metrics
+from engine.actors.views import Views, shown
+from engine.domain.ports import OrderFilter
+from engine.domain.values import AccountId, ClientOrderId, Confidence, OrderId, OrderState
+from engine.domain.views import OrderView
+from tests.domain.risk.samples import ACCOUNT, view
+from tests.fakes import quiet, run
+
+OTHER = AccountId("DU7654321")
+
+
+def ids(views: tuple[OrderView, ...]) -> list[OrderId]:
+    return [one.order_id for one in views]
+
+
+def find(views: Views, wanted: OrderFilter) -> list[OrderId]:
+    return ids(views.find(wanted, is_ready=lambda _account: True))
+
+
+def filled_views() -> Views:
+    views = Views()
+    views.put(view(1, seq=1, state=OrderState.WORKING))
+    views.put(replace(view(2, seq=2, state=OrderState.FILLED), account=OTHER))
+    views.put(view(3, seq=3, state=OrderState.DENIED))
+    views.put(view(1, seq=4, state=OrderState.PARTIALLY_FILLED))
+    return views
+
+
+def test_the_newest_view_of_an_order_is_shown() -> None:
+    views = filled_views()
+
+    assert views.get(OrderId("order-1")) == view(1, seq=4, state=OrderState.PARTIALLY_FILLED)
+    assert views.get(OrderId("order-9")) is None
+    assert ids(tuple(views)) == ["order-1", "order-2", "order-3"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (OrderFilter(), ["order-3", "order-2", "order-1"]),
+        (OrderFilter(account=ACCOUNT), ["order-3", "order-1"]),
+        (OrderFilter(state=OrderState.FILLED), ["order-2"]),
+        (OrderFilter(state=OrderState.WORKING), []),
+        (OrderFilter(open_only=True), ["order-1"]),
+        (OrderFilter(client_order_id=ClientOrderId("key-3")), ["order-3"]),
+        (OrderFilter(account=OTHER, client_order_id=ClientOrderId("key-3")), []),
+    ],
+)
+def test_a_filter_finds_the_newest_first(wanted: OrderFilter, found: list[str]) -> None:
+    views = filled_views()
+
+    assert find(views, wanted) == found
+
+
+def test_an_open_order_of_a_session_that_is_not_ready_is_stale() -> None:
+    open_, over = view(1, seq=1), view(2, seq=2, state=OrderState.FILLED)
+    doubtful = replace(open_, confidence=Confidence.UNCONFIRMED)
+
+    assert shown(open_, ready=True) == open_
+    assert shown(open_, ready=False) == replace(open_, confidence=Confidence.STALE)
+    assert shown(over, ready=False) == over
+    assert shown(doubtful, ready=False) == doubtful
+
+
+def test_a_listing_is_stale_where_its_session_is_not_ready() -> None:
+    views = Views()
+    views.put(view(1, seq=1))
+    views.put(replace(view(2, seq=2), account=OTHER))
+
+    found = views.find(OrderFilter(), is_ready=lambda account: account == ACCOUNT)
+
+    assert [one.confidence for one in found] == [Confidence.STALE, Confidence.CONFIRMED]
+
+
+def test_orders_are_counted_by_state_and_doubt_by_account() -> None:
+    views = Views()
+    doubt = metrics.ORDERS_IN_DOUBT.labels(metrics.account_label(ACCOUNT))
+
+    views.put(view(1, seq=1, state=OrderState.IN_DOUBT))
+    views.put(view(2, seq=2, state=OrderState.PARKED))
+    in_doubt = (doubt._value.get(), metrics.ORDERS.labels(OrderState.IN_DOUBT)._value.get())
+    views.put(view(1, seq=3, state=OrderState.WORKING))
+
+    assert in_doubt == (2, 1)
+    assert doubt._value.get() == 1
+    assert metrics.ORDERS.labels(OrderState.IN_DOUBT)._value.get() == 0
+    assert metrics.ORDERS.labels(OrderState.WORKING)._value.get() == 1
+
+
+def is_filled(one: OrderView | None) -> bool:
+    return one is not None and one.state is OrderState.FILLED
+
+
+def test_everybody_who_waits_for_an_order_is_woken_when_it_is_so_far() -> None:
+    async def scene() -> None:
+        views = Views()
+        filled = view(1, seq=3, state=OrderState.FILLED)
+        waiting = [
+            asyncio.ensure_future(views.wait_for(OrderId("order-1"), is_filled, timeout_s=60))
+            for _ in range(2)
+        ]
+        await quiet()
+
+        views.put(view(1, seq=1))
+        await quiet()
+        early = [one.done() for one in waiting]
+        views.put(filled)
+
+        assert await asyncio.gather(*waiting) == [filled, filled]
+        assert early == [False, False]
+
+    run(scene())
+
+
+def test_who_need_not_wait_does_not() -> None:
+    async def scene() -> None:
+        views = Views()
+        filled = view(1, seq=3, state=OrderState.FILLED)
+        views.put(filled)
+        before_s = asyncio.get_running_loop().time()
+
+        found = await views.wait_for(OrderId("order-1"), is_filled, timeout_s=60)
+
+        assert found == filled
+        assert asyncio.get_running_loop().time() == before_s
+
+    run(scene())
+
+
+def test_when_the_time_is_over_the_order_is_returned_as_it_is() -> None:
+    async def scene() -> None:
+        views = Views()
+        working = view(1, seq=1)
+        views.put(working)
+        before_s = asyncio.get_running_loop().time()
+
+        found = await views.wait_for(OrderId("order-1"), is_filled, timeout_s=2.5)
+        missing = await views.wait_for(OrderId("order-2"), is_filled, timeout_s=0)
+
+        assert (found, missing) == (working, None)
+        assert asyncio.get_running_loop().time() == pytest.approx(before_s + 2.5)
+
+    run(scene())
+
+
+def test_who_waits_for_an_order_that_will_never_be_hears_of_it() -> None:
+    async def scene() -> None:
+        views = Views()
+        order_id = OrderId("order-1")
+        waiting = asyncio.ensure_future(
+            views.wait_for(
+                order_id, lambda one: is_filled(one) or views.is_forgotten(order_id), timeout_s=60
+            )
+        )
+        await quiet()
+        before_s = asyncio.get_running_loop().time()
+
+        views.forget(order_id)
+
+        assert await waiting is None
+        assert asyncio.get_running_loop().time() == before_s
+        assert not views.is_forgotten(OrderId("order-2"))
+
+    run(scene())
+
+
+def test_who_gave_up_waiting_is_in_nobodys_way() -> None:
+    async def scene() -> None:
+        views = Views()
+        filled = view(1, seq=3, state=OrderState.FILLED)
+        order_id = OrderId("order-1")
+        impatient = asyncio.ensure_future(views.wait_for(order_id, is_filled, timeout_s=60))
+        patient = asyncio.ensure_future(views.wait_for(order_id, is_filled, timeout_s=60))
+        await quiet()
+
+        impatient.cancel()
+        views.put(filled)
+
+        assert await patient == filled
+        assert impatient.cancelled()
+
+    run(scene())
