@@ -117,7 +117,10 @@ def test_a_stream_that_nobody_wants_stays_closed() -> None:
     closing = told(feed, CloseStream())
     closed = told(feed, SocketClosed(reason="as asked"), TimerFired(name="reconnect"))
 
-    assert [type(effect) for effect in closing] == [StopTimer, CloseSocket]
+    assert closing == [
+        StopTimer(name="reconnect"),
+        CloseSocket(reason="the session does not need the stream"),
+    ]
     assert not any(isinstance(effect, ConnectSocket | TellSession) for effect in closed)
 
 
