@@ -33,7 +33,6 @@ MIRRORED_ELSEWHERE = {
     "engine/domain/session/settings.py": "declarations; tests/domain/session/test_machine.py",
     "engine/domain/session/orders.py": "tests/domain/session/test_machine.py drives it",
     "engine/domain/risk/effects.py": "declarations",
-    "engine/domain/risk/reservations.py": "tests/domain/risk/test_account*.py drive it",
     "engine/demo.py": "tests/scenarios/test_demo.py runs it",
     "engine/config/loading.py": "tests/config/test_engine.py and test_risk.py drive it",
     "engine/domain/order/merge.py": "tests/domain/order/test_machine.py drives it",
