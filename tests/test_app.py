@@ -153,7 +153,7 @@ def test_an_engine_whose_gateway_is_down_starts_and_says_so(folder: Folder) -> N
 
 
 def test_every_start_is_recorded_with_the_limits_in_force(folder: Folder) -> None:
-    async def scene() -> list[str]:
+    async def scene(wanted: int) -> list[str]:
         app = App(folder.load(), {})
         await app.start()
         types = []
@@ -164,7 +164,7 @@ def test_every_start_is_recorded_with_the_limits_in_force(folder: Folder) -> Non
         await stopped(app)
         return types
 
-    first, second = asyncio.run(scene()), asyncio.run(scene())
+    first, second = asyncio.run(scene(2)), asyncio.run(scene(4))
 
     assert first == ["START", "LIMITS"]
     assert second == ["START", "LIMITS"] * 2

@@ -26,6 +26,7 @@ from engine.domain.messages import (
     HaltScope,
     LimitsLoaded,
     OrderChanged,
+    PositionsFilled,
     ReleaseTurn,
     ResumeScope,
     StartSession,
@@ -182,7 +183,10 @@ class Supervisor:
         self._switchboard.views.put(view)
         risk = self.risks.get(view.account)
         if risk is not None:
-            # Handled at once: a journal may hold more orders than a mailbox.
+            # Handled at once: a journal may hold more orders than a mailbox. Fills first, so
+            # that a correction of one is known for what it is.
+            fills = tuple(self._switchboard.as_fill(fill) for fill in order.fills.all())
+            risk.on_receive(PositionsFilled(fills=fills))
             risk.on_receive(OrderChanged(view=view))
         else:
             # A denied order does not name its session, which may show the account later.

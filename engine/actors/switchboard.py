@@ -154,9 +154,10 @@ class Switchboard:
             self.tell_session(session, OrderChanged(view=view))
 
     def _fill(self, execution: Execution) -> None:
-        self.tell_risk(execution.account, self._as_fill(execution))
+        self.tell_risk(execution.account, self.as_fill(execution))
 
-    def _as_fill(self, execution: Execution) -> PositionFilled:
+    def as_fill(self, execution: Execution) -> PositionFilled:
+        """Say of an execution when it happened and when we heard of it, on our clock."""
         age_ns = max(self._clock.wall_ns() - execution.at_ms * 1_000_000, 0)
         seen_ns = self._clock.monotonic_ns()
         return PositionFilled(execution=execution, now_ns=seen_ns - age_ns, seen_ns=seen_ns)
@@ -216,7 +217,7 @@ class Switchboard:
             else:
                 self._meet_fill(session, execution)
                 fills = strange_fills.setdefault(execution.account, [])
-                fills.append(self._as_fill(execution))
+                fills.append(self.as_fill(execution))
         # One message an account: a day of others' trades must not fill a mailbox.
         for account, fills in strange_fills.items():
             self.tell_risk(account, PositionsFilled(fills=tuple(fills)))

@@ -352,14 +352,14 @@ class AccountRisk:
             market_price=position.market_price if position else None,
             market_value=valued.market_value if valued else None,
             unrealized_pnl=valued.unrealized_pnl if valued else None,
-            currency=position.currency if position else None,
+            currency=(position.currency or None) if position else None,
             age_ms=None if read_ns is None else _age_ms(read_ns, now_ns),
         )
 
     def _note_funds(self, message: FundsRead) -> None:
         funds = message.funds
         assert funds.account == self.account
-        self._currency = funds.currency
+        self._currency = funds.currency or self._currency
         self._note("net_liquidation", funds.net_liquidation, message.now_ns)
         self._note("available_funds", funds.available_funds, message.now_ns)
 
