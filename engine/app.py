@@ -71,6 +71,7 @@ class _Session:
 
     client: GatewayClient
     feed: WebSocketFeed
+    reads: HttpSessionGateway
     parts: SessionParts
 
 
@@ -89,6 +90,7 @@ class App:
         self._environ = environ
         self._take_next_port = take_next_port
         self._stopping = False
+        self._sessions: list[_Session] = []
         self._clock = Clock()
         self._tasks: list[asyncio.Task[None]] = []
         self._closers = contextlib.AsyncExitStack()
@@ -160,10 +162,14 @@ class App:
             closers.push_async_callback(session.client.close)
             closers.push_async_callback(session.feed.close_all)
             self._supervisor.add_session(session.parts)
+            self._sessions.append(session)
 
     def _rebuild(self, journal: SqliteJournal, policy: RiskPolicy) -> None:
         records = journal.replay()
         self._supervisor.replay(records)
+        if records:
+            for session in self._sessions:
+                session.reads.defer_reads()
         if self.config.mode is Mode.LIVE:
             # A live engine trades only after a person has looked at it.
             self._supervisor.halt(
@@ -305,15 +311,16 @@ def _build_session(config: EngineConfig, item: SessionConfig) -> _Session:
         suppress=item.suppress_questions,
     )
     conids = config.market_data.subscriptions if item.streams_market_data else ()
+    reads = HttpSessionGateway(client)
     parts = SessionParts(
         settings=settings,
-        session_gateway=HttpSessionGateway(client),
+        session_gateway=reads,
         order_gateway=HttpOrderGateway(client),
         feed_gateway=feed,
         instrument_gateway=HttpInstrumentGateway(client),
         conids=tuple(map(ConId, conids)),
     )
-    return _Session(client=client, feed=feed, parts=parts)
+    return _Session(client=client, feed=feed, reads=reads, parts=parts)
 
 
 def _server_tls(config: EngineConfig) -> ssl.SSLContext | None:

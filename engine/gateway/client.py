@@ -166,6 +166,10 @@ class GatewayClient:
         self._kept = self._pool(force_close=False, keepalive_timeout=_IDLE_REUSE_S)
         self._fresh = self._pool(force_close=True)
 
+    def defer(self, endpoint: str, interval_ms: int) -> None:
+        """Let an endpoint rest for its interval, as if it had just answered."""
+        self._pacer.note_answer(endpoint, interval_ms, self.clock())
+
     async def close(self) -> None:
         """End everything; requests under way are answered first, as broken off."""
         self._closing = True

@@ -27,6 +27,9 @@ from engine.gateway.wire import session as wire
 from engine.gateway.wire.excerpt import redact
 from engine.gateway.wire.lenient import BadAnswer
 
+_ORDERS: Final = "/iserver/account/orders"
+_TRADES: Final = "/iserver/account/trades"
+_PORTFOLIO_ACCOUNTS: Final = "/portfolio/accounts"
 _TRADES_DAYS: Final = 7
 """All that the broker keeps: what traded while the engine was off is found as well."""
 
@@ -75,6 +78,17 @@ class HttpSessionGateway:
             failure = Failure(kind=FailureKind.BAD_ANSWER, message=str(error))
             return CallFailed(call=effect.call, failure=failure)
 
+    def defer_reads(self) -> None:
+        """Let the slow endpoints rest first: an engine of before may have just asked them.
+
+        The broker counts by login, not by process; one read too early after a restart
+        closes its door for minutes.
+        """
+        pacing = self.client.pacing
+        self.client.defer(_ORDERS, pacing.orders_interval_ms)
+        self.client.defer(_TRADES, pacing.trades_interval_ms)
+        self.client.defer(_PORTFOLIO_ACCOUNTS, pacing.portfolio_accounts_interval_ms)
+
     async def _answer(self, effect: CallGateway) -> SessionMessage:
         match effect.call:
             case SessionCall.AUTH_STATUS | SessionCall.OPEN_BROKERAGE | SessionCall.TICKLE:
@@ -83,7 +97,7 @@ class HttpSessionGateway:
                 return wire.accounts(await self._get("/iserver/accounts"))
             case SessionCall.PORTFOLIO_ACCOUNTS:
                 interval_ms = self.client.pacing.portfolio_accounts_interval_ms
-                await self._get("/portfolio/accounts", interval_ms=interval_ms)
+                await self._get(_PORTFOLIO_ACCOUNTS, interval_ms=interval_ms)
                 return CallDone(call=effect.call)
             case SessionCall.SUPPRESS:
                 return await self._suppress(effect)
@@ -91,7 +105,7 @@ class HttpSessionGateway:
                 return await self._orders(force=effect.force)
             case SessionCall.TRADES:
                 document = await self._get(
-                    "/iserver/account/trades",
+                    _TRADES,
                     query=f"?days={_TRADES_DAYS}",
                     interval_ms=self.client.pacing.trades_interval_ms,
                 )
@@ -129,7 +143,7 @@ class HttpSessionGateway:
     async def _orders(self, *, force: bool) -> OrdersRead:
         # Never with `filters`: they stick to the broker's cache and silence the stream.
         document = await self._get(
-            "/iserver/account/orders",
+            _ORDERS,
             query="?force=true" if force else "",
             interval_ms=self.client.pacing.orders_interval_ms,
         )

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.sim import SimConfig
 from tests.scenarios.processes import (
+    ACCOUNTS,
     WAIT_S,
     EngineProcess,
+    SimThread,
     command,
     config_file,
     risk_file,
@@ -112,3 +115,27 @@ def test_a_bad_risk_file_keeps_the_last_good_one_and_says_so(
     until(lambda: "engine_risk_last_reload_successful 1.0" in engine.metrics())
     assert "max_notoinal" in limits["file_error"]
     assert still.status == 202
+
+
+def test_a_restart_at_once_keeps_the_brokers_pace_and_finds_the_doubtful_order(
+    tmp_path: Path,
+) -> None:
+    config = SimConfig(accounts=ACCOUNTS, established_delay_ms=20)  # paces as the broker does
+    with SimThread(config) as sim:
+        risk_file(tmp_path)
+        tls = {"verify": "pin", "pin_sha256": sim.pin_sha256}
+        file = config_file(tmp_path, gateway=sim.url, tls=tls, pace_ms=5_000)
+        with EngineProcess(file) as first:
+            first.ready()
+            sim.faults.hang_next_order = 1
+            order = first.submit("doubtful", type="LMT", limit_price="100", quantity="7").body
+            until(lambda: sim.faults.struck["hang_next_order"])
+            first.kill()
+
+        with EngineProcess(file) as again:
+            again.ready()
+            until(lambda: again.order(order["order_id"])["state"] in {"WORKING", "ACCEPTED"})
+            metrics = again.metrics()
+
+        assert "engine_http_429_total{" not in metrics
+        assert len(sim.venue.submissions) == 1

@@ -365,8 +365,9 @@ class Session:
             yield from self._drop_to(SessionState.RATE_LIMITED, "RATE_LIMITED", message, wait_ms)
             return
         if self.ready:
-            self._enter(SessionState.DEGRADED, "RATE_LIMITED", message.failure.message)
+            self.state = SessionState.DEGRADED
             self._plan.clear()
+        self._enter(self.state, "RATE_LIMITED", message.failure.message)
         self._polling = False
         for name in ("step", "poll", "tickle"):
             yield StartTimer(name=name, delay_ms=wait_ms)

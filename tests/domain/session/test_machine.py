@@ -567,6 +567,18 @@ def test_a_stream_of_before_the_warm_up_is_not_its_stream() -> None:
     assert told.session.state is SessionState.WARMING
 
 
+def test_too_fast_a_pace_in_the_warm_up_is_said() -> None:
+    told = Told()
+    told.tell(*WARM_UP[:6])
+
+    effects = told.tell(failed(SessionCall.TRADES, FailureKind.RATE_LIMITED))
+
+    assert StartTimer(name="step", delay_ms=30_000) in effects
+    assert told.session.state is SessionState.WARMING
+    assert told.session.reason is not None
+    assert told.session.reason.code == "RATE_LIMITED"
+
+
 def test_too_fast_a_pace_stops_orders_and_waits() -> None:
     told = Told().ready()
     told.tell(TimerFired(name="poll"))
