@@ -146,15 +146,13 @@ class Switchboard:
         view = replace(written.view, seq=seq)
         if isinstance(written.record, ExecutionSeen):
             # Before the leaves shrink: counted twice for a moment is safe, not at all is not.
-            self._fill(written.record.execution)
+            execution = written.record.execution
+            self.tell_risk(execution.account, self.as_fill(execution))
         self.views.put(view)
         self.tell_risk(view.account, OrderChanged(view=view))
         session = self.session_of.get(view.account)
         if session is not None:
             self.tell_session(session, OrderChanged(view=view))
-
-    def _fill(self, execution: Execution) -> None:
-        self.tell_risk(execution.account, self.as_fill(execution))
 
     def as_fill(self, execution: Execution) -> PositionFilled:
         """Say of an execution when it happened and when we heard of it, on our clock."""
@@ -201,6 +199,7 @@ class Switchboard:
 
     def deliver(self, session: SessionName, news: DeliverNews) -> None:
         """Hand rows and executions to their orders, in order."""
+        met = False
         for row in news.rows:
             order_id = self._find(row.account, row.broker_order_id, row.coid)
             if order_id is not None:
@@ -208,6 +207,7 @@ class Switchboard:
                 self.tell_order(order_id, seen)
             else:
                 self._meet(session, row)
+                met = True
         strange_fills: dict[AccountId, list[PositionFilled]] = {}
         for execution in news.executions:
             order_id = self._find(execution.account, execution.broker_order_id, execution.coid)
@@ -221,7 +221,7 @@ class Switchboard:
         # One message an account: a day of others' trades must not fill a mailbox.
         for account, fills in strange_fills.items():
             self.tell_risk(account, PositionsFilled(fills=tuple(fills)))
-        if news.rows:
+        if met:
             self._count_strangers(session)
 
     def _find(
