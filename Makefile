@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust_core -name '*.rs' -o -name Cargo.toml)
 PY_SOURCES := engine tests benchmarks
 
-.PHONY: help setup format check lint types imports test-rust test bench demo lock docs clean tools
+.PHONY: help setup format check lint types imports test-rust test sim bench demo lock docs clean tools
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ test-rust: setup ## Rust tests, without Python
 test: setup ## Build, then run every Python test with coverage
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+sim: setup ## Simulate whole engines in bad weather: SEEDS=1000 of them, or replay one with SEED=n
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds 0:$(or $(SEEDS),1000))
 
 bench: setup ## Benchmarks as ratios against peers, in one run
 	$(BIN)/python -m benchmarks

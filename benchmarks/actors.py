@@ -17,23 +17,34 @@ from engine.actors.mailbox import Dispatcher, LoopActor, LoopRef
 
 RING: Final = 10
 HOPS: Final = 20_000
+CROWD: Final = 10_000
 RECEIVERS: Final = 1_000
 TELLS: Final = 5
 LIVES: Final = 1_000
+LIVE: Final = 100_000
+
+_LONG_ROUNDS: Final = 3
+"""A crowd of threads takes seconds to come and to go."""
 
 
 def contests(
-    *, hops: int = HOPS, receivers: int = RECEIVERS, tells: int = TELLS, lives: int = LIVES
+    *,
+    hops: int = HOPS,
+    crowd: int = CROWD,
+    receivers: int = RECEIVERS,
+    tells: int = TELLS,
+    lives: int = LIVES,
+    live: int = LIVE,
 ) -> tuple[Contest, ...]:
-    """Return the contests: a ring, one to many, and short lives."""
+    """Return the contests: a ring alone and in a crowd, one to many, starts, lives, and most."""
     return (
-        Contest(
-            name="actors/ring",
-            what=f"one message goes round {RING} actors",
-            operation="hop",
-            operations=hops,
-            clock=Clock.CPU,
-            contenders=_contenders(lambda: LoopRing(hops), lambda: ThreadRing(hops)),
+        _ring("actors/ring", f"one message goes round {RING} actors", hops, 0, None),
+        _ring(
+            "actors/ring-in-crowd",
+            f"one message goes round {RING} actors, {crowd:,} others are idle",
+            hops,
+            crowd,
+            _LONG_ROUNDS,
         ),
         Contest(
             name="actors/one-to-many",
@@ -46,6 +57,28 @@ def contests(
             ),
         ),
         Contest(
+            name="actors/start",
+            what=f"{crowd:,} actors are started, and stay",
+            operation="actor",
+            operations=crowd,
+            clock=Clock.CPU,
+            contenders=_contenders(
+                lambda: LoopCrowd(crowd, stop=False), lambda: ThreadCrowd(crowd, stop=False)
+            ),
+            rounds_max=_LONG_ROUNDS,
+        ),
+        Contest(
+            name="actors/start-and-stop",
+            what=f"{crowd:,} actors are started, then all of them are stopped",
+            operation="actor",
+            operations=crowd,
+            clock=Clock.CPU,
+            contenders=_contenders(
+                lambda: LoopCrowd(crowd, stop=True), lambda: ThreadCrowd(crowd, stop=True)
+            ),
+            rounds_max=_LONG_ROUNDS,
+        ),
+        Contest(
             name="actors/life",
             what="an actor is started and stopped, one after the other",
             operation="actor",
@@ -53,6 +86,29 @@ def contests(
             clock=Clock.CPU,
             contenders=_contenders(lambda: LoopLives(lives), lambda: ThreadLives(lives)),
         ),
+        Contest(
+            name="actors/most",
+            what=f"{live:,} actors are started and handle a message each; no peer can",
+            operation="actor",
+            operations=live,
+            clock=Clock.CPU,
+            contenders=(
+                Contender(name="engine LoopActor", lap=timed(lambda: LoopMost(live), Clock.CPU)),
+            ),
+            rounds_max=_LONG_ROUNDS,
+        ),
+    )
+
+
+def _ring(name: str, what: str, hops: int, crowd: int, rounds_max: int | None) -> Contest:
+    return Contest(
+        name=name,
+        what=what,
+        operation="hop",
+        operations=hops,
+        clock=Clock.CPU,
+        contenders=_contenders(lambda: LoopRing(hops, crowd), lambda: ThreadRing(hops, crowd)),
+        rounds_max=rounds_max,
     )
 
 
@@ -140,8 +196,9 @@ class Table:
                 self.over()
 
     def close_ring(self, refs: Sequence[pykka.ActorRef[Any]]) -> None:
-        """Give everyone the next one as a neighbour."""
-        for seat, neighbour in zip(self.seats, [*refs[1:], refs[0]], strict=True):
+        """Give each of the first ones the next one as a neighbour; the others are a crowd."""
+        ring = refs[:RING]
+        for seat, neighbour in zip(self.seats, [*ring[1:], ring[0]], strict=False):
             seat.neighbour = neighbour
 
     def digest(self) -> Digest:
@@ -175,10 +232,10 @@ class Threads:
 
 
 class ThreadRing(Threads):
-    """One message goes round."""
+    """One message goes round, in a crowd of others."""
 
-    def __init__(self, hops: int) -> None:
-        super().__init__(actors=RING, waiting=1)
+    def __init__(self, hops: int, crowd: int) -> None:
+        super().__init__(actors=RING + crowd, waiting=1)
         self._hops = hops
         self.table.close_ring(self.refs)
 
@@ -216,6 +273,22 @@ class ThreadLives(Threads):
             ThreadMember.start(self.table.seat()).stop()
 
 
+class ThreadCrowd(Threads):
+    """All start, and perhaps stop."""
+
+    def __init__(self, actors: int, *, stop: bool) -> None:
+        super().__init__(actors=0, waiting=0)
+        self._actors = actors
+        self._stop = stop
+
+    def run(self) -> None:
+        """Start them, and stop them if that is wanted."""
+        self.refs = [ThreadMember.start(self.table.seat()) for _ in range(self._actors)]
+        if self._stop:
+            self.close()
+            self.refs = []
+
+
 class Loop:
     """Actors on a loop."""
 
@@ -251,10 +324,10 @@ class Loop:
 
 
 class LoopRing(Loop):
-    """One message goes round."""
+    """One message goes round, in a crowd of others."""
 
-    def __init__(self, hops: int) -> None:
-        super().__init__(actors=RING, waiting=1)
+    def __init__(self, hops: int, crowd: int) -> None:
+        super().__init__(actors=RING + crowd, waiting=1)
         self._hops = hops
         self.table.close_ring(self.refs)
 
@@ -290,3 +363,38 @@ class LoopLives(Loop):
         """Start and stop them."""
         for _ in range(self._lives):
             await LoopMember(self.dispatcher, self.table.seat()).begin().stop()
+
+
+class LoopCrowd(Loop):
+    """All start, and perhaps stop."""
+
+    def __init__(self, actors: int, *, stop: bool) -> None:
+        super().__init__(actors=0, waiting=0)
+        self._actors = actors
+        self._stops = stop
+
+    async def play(self) -> None:
+        """Start them, and stop them if that is wanted."""
+        self.refs = [
+            LoopMember(self.dispatcher, self.table.seat()).begin() for _ in range(self._actors)
+        ]
+        if self._stops:
+            await self._stop()
+            self.refs = []
+
+
+class LoopMost(Loop):
+    """More than there could be threads."""
+
+    def __init__(self, actors: int) -> None:
+        super().__init__(actors=0, waiting=actors)
+        self._actors = actors
+
+    async def play(self) -> None:
+        """Start them, tell each of them, and wait until all have heard it."""
+        self.refs = [
+            LoopMember(self.dispatcher, self.table.seat()).begin() for _ in range(self._actors)
+        ]
+        for ref in self.refs:
+            ref.tell(0)
+        await self.over.wait()

@@ -71,7 +71,8 @@ class Contest:
     """The same work for every contender; the first contender is ours.
 
     `operations` is how many times a lap does what the contest is about: the published
-    figure is the cost of one.
+    figure is the cost of one. Laps that take long are run in no more than `rounds_max`
+    rounds, however many were asked for.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Contest:
     operations: int
     clock: Clock
     contenders: tuple[Contender, ...]
+    rounds_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ def check(contest: Contest) -> Digest:
 def hold(contest: Contest, *, rounds: int) -> Result:
     """Check the contenders, which also warms them up, then let them run in turns."""
     assert rounds > 0
+    rounds = min(rounds, contest.rounds_max or rounds)
     wanted = check(contest)
     costs: dict[str, list[int]] = {contender.name: [] for contender in contest.contenders}
     for number in range(rounds):

@@ -13,48 +13,22 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from engine import log, metrics
-from engine.actors.bridge import EngineBridge
-from engine.actors.mailbox import Dispatcher
-from engine.actors.shell import Clock
-from engine.actors.spawner import Spawner
-from engine.actors.supervisor import SessionParts, Supervisor
-from engine.actors.switchboard import Switchboard
-from engine.actors.views import Views
-from engine.actors.watched_journal import WatchedJournal
 from engine.api.server import ApiServer, BindRefused
 from engine.api.token import TokenError, load_or_make_token
-from engine.config.engine import EngineConfig, SessionConfig, load_engine_config
+from engine.assembly import Assembly, Surroundings
+from engine.config.engine import EngineConfig, load_engine_config
 from engine.config.risk import load_risk_policy, reload_risk_policy
 from engine.config.strict_yaml import ConfigError
 from engine.config.watch import FileWatch
-from engine.domain.messages import EngineStarted, HaltScope, JournalMessage, LimitsLoaded
+from engine.domain.messages import EngineStarted, JournalMessage, LimitsLoaded
 from engine.domain.ports import Entry
 from engine.domain.risk import RiskPolicy
-from engine.domain.session import SessionSettings
-from engine.domain.values import (
-    AccountId,
-    ConId,
-    Mode,
-    Scope,
-    ScopeKind,
-    SessionName,
-    TradingState,
-)
-from engine.gateway.client import GatewayClient
-from engine.gateway.feed import WebSocketFeed
-from engine.gateway.instrument import HttpInstrumentGateway
-from engine.gateway.order import HttpOrderGateway
-from engine.gateway.pacing import Pacing
-from engine.gateway.session import HttpSessionGateway
-from engine.gateway.tls import TlsPolicy
-from engine.gateway.wire.order import TicketEncoder
-from engine.journal import JournalError, SqliteJournal, open_journal
+from engine.journal import JournalError, open_journal
 
 _LOG = log.get("app")
 
@@ -63,16 +37,6 @@ WATCH_S: Final = 1.0
 DRAIN_S_MAX: Final = 20.0
 SUPPRESS_MAX: Final = 51
 """The broker takes at most so many message ids to suppress."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Session:
-    """What one configured session is made of."""
-
-    client: GatewayClient
-    feed: WebSocketFeed
-    reads: HttpSessionGateway
-    parts: SessionParts
 
 
 class App:
@@ -90,8 +54,6 @@ class App:
         self._environ = environ
         self._take_next_port = take_next_port
         self._stopping = False
-        self._sessions: list[_Session] = []
-        self._clock = Clock()
         self._tasks: list[asyncio.Task[None]] = []
         self._closers = contextlib.AsyncExitStack()
 
@@ -117,73 +79,27 @@ class App:
         self, policy: RiskPolicy, watch: FileWatch, closers: contextlib.AsyncExitStack
     ) -> None:
         config = self.config
-        inner = open_journal(config.journal.url, state_dir=config.state_dir)
-        closers.push_async_callback(inner.close)
-        self._journal = WatchedJournal(inner)
-        self._dispatcher = Dispatcher()
-        board = Switchboard(
-            journal=self._journal, views=Views(), shard=config.shard, clock=self._clock
-        )
-        spawner = Spawner(
-            dispatcher=self._dispatcher,
-            clock=self._clock,
-            switchboard=board,
-            encoder=TicketEncoder(),
-        )
-        self._supervisor = Supervisor(
-            dispatcher=self._dispatcher,
-            clock=self._clock,
-            switchboard=board,
-            spawner=spawner,
+        journal = open_journal(config.journal.url, state_dir=config.state_dir)
+        closers.push_async_callback(journal.close)
+        self._assembly = Assembly(
+            config,
             policy=policy,
-        )
-        self.bridge = EngineBridge(
-            supervisor=self._supervisor,
-            switchboard=board,
-            clock=self._clock,
-            shard=config.shard,
-            gateways={SessionName(item.name): item.gateway for item in config.sessions},
+            journal=journal,
+            surroundings=Surroundings(),
             on_drain=lambda: self._keep(self.stop()),
         )
-        self._journal.on_commit = self.bridge.journal_advanced
-        self._journal.on_failure = self.bridge.journal_failed
-        await self._add_sessions(closers)
-        self._rebuild(inner, policy)
+        self._supervisor, self.bridge = self._assembly.supervisor, self._assembly.bridge
+        closers.push_async_callback(self._assembly.close)
+        await self._assembly.open()
+        records = journal.replay()
+        self._assembly.rebuild(records)
+        self._write(EngineStarted(version=version(DISTRIBUTION), mode=config.mode))
+        self._write(_loaded(policy, ()))
+        _LOG.info("engine_started", mode=config.mode, records=len(records))
         await self._serve(closers)
         self._keep(self._watch_limits(watch))
         self._keep(self._measure())
-        self._supervisor.start()
-        self.bridge.started = True
-
-    async def _add_sessions(self, closers: contextlib.AsyncExitStack) -> None:
-        for item in self.config.sessions:
-            session = _build_session(self.config, item)
-            await session.client.start()
-            closers.push_async_callback(session.client.close)
-            closers.push_async_callback(session.feed.close_all)
-            self._supervisor.add_session(session.parts)
-            self._sessions.append(session)
-
-    def _rebuild(self, journal: SqliteJournal, policy: RiskPolicy) -> None:
-        records = journal.replay()
-        self._supervisor.replay(records)
-        if records:
-            for session in self._sessions:
-                session.reads.defer_reads()
-        if self.config.mode is Mode.LIVE:
-            # A live engine trades only after a person has looked at it.
-            self._supervisor.halt(
-                HaltScope(
-                    scope=Scope(kind=ScopeKind.FIRM),
-                    level=TradingState.HALT,
-                    reason="a live engine starts halted; see `engine resume`",
-                    by="engine",
-                )
-            )
-        started = EngineStarted(version=version(DISTRIBUTION), mode=self.config.mode)
-        self._write(started)
-        self._write(_loaded(policy, ()))
-        _LOG.info("engine_started", mode=self.config.mode, records=len(records))
+        self._assembly.begin()
 
     async def _serve(self, closers: contextlib.AsyncExitStack) -> None:
         config = self.config
@@ -235,8 +151,7 @@ class App:
             due = loop.time() + WATCH_S
             await asyncio.sleep(WATCH_S)
             metrics.LOOP_LAG_SECONDS.set(max(loop.time() - due, 0))
-            for actor_class, depth in self._dispatcher.depths.items():
-                metrics.ACTOR_MAILBOX_DEPTH.labels(actor_class).set(depth)
+            self._assembly.measure()
 
     async def _watch_limits(self, watch: FileWatch) -> None:
         metrics.RISK_RELOAD_OK.set(1)
@@ -272,8 +187,9 @@ class App:
         _LOG.error("limits_refused", why=why, in_force=self._supervisor.policy.version)
 
     def _write(self, message: JournalMessage) -> None:
-        entry = Entry(at_ns=self._clock.wall_ns(), account=None, order_id=None, message=message)
-        self._journal.append(entry, lambda _result: None)
+        at_ns = self._assembly.clock.wall_ns()
+        entry = Entry(at_ns=at_ns, account=None, order_id=None, message=message)
+        self._assembly.journal.append(entry, lambda _result: None)
 
 
 def _loaded(policy: RiskPolicy, changes: tuple[str, ...]) -> LimitsLoaded:
@@ -283,44 +199,6 @@ def _loaded(policy: RiskPolicy, changes: tuple[str, ...]) -> LimitsLoaded:
         approved_by=policy.approved_by,
         changes=changes,
     )
-
-
-def _build_session(config: EngineConfig, item: SessionConfig) -> _Session:
-    name = SessionName(item.name)
-    client = GatewayClient(
-        session=name,
-        url=item.gateway,
-        tls=TlsPolicy(
-            verify=item.tls.verify, ca_file=item.tls.ca_file, pin_sha256=item.tls.pin_sha256
-        ),
-        pacing=Pacing(
-            requests_per_s=config.pacing.requests_per_s,
-            in_flight=config.pacing.in_flight,
-            orders_interval_ms=config.pacing.orders_interval_ms,
-            trades_interval_ms=config.pacing.trades_interval_ms,
-            penalty_ms=config.pacing.penalty_ms,
-        ),
-    )
-    feed = WebSocketFeed(client, intervals_ms=config.market_data.bar_intervals_ms)
-    accounts = None if item.accounts == "all" else tuple(map(AccountId, item.accounts))
-    settings = SessionSettings(
-        name=name,
-        mode=config.mode,
-        accounts=accounts,
-        compete_once=item.compete == "once",
-        suppress=item.suppress_questions,
-    )
-    conids = config.market_data.subscriptions if item.streams_market_data else ()
-    reads = HttpSessionGateway(client)
-    parts = SessionParts(
-        settings=settings,
-        session_gateway=reads,
-        order_gateway=HttpOrderGateway(client),
-        feed_gateway=feed,
-        instrument_gateway=HttpInstrumentGateway(client),
-        conids=tuple(map(ConId, conids)),
-    )
-    return _Session(client=client, feed=feed, reads=reads, parts=parts)
 
 
 def _server_tls(config: EngineConfig) -> ssl.SSLContext | None:

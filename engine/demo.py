@@ -146,6 +146,7 @@ def _write_config(folder: Path, gateways: Sequence[SimGateway]) -> Path:
             {
                 "name": f"gateway{number}",
                 "gateway": gateway.url,
+                "calendar": "none",
                 "tls": {"verify": "ca", "ca_file": str(gateway.ca_file)},
                 "accounts": "all",
             }

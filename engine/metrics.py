@@ -62,6 +62,26 @@ SESSION_EPOCH: Final = _gauge(
 TICKLE_FAILURES: Final = _counter(
     "engine_tickle_failures_total", "Keep-alive requests that failed.", "session"
 )
+SESSION_LOGIN_DEADLINE: Final = _gauge(
+    "engine_session_login_deadline_timestamp_seconds",
+    "When the login ends or, while one is needed, by when a person should have logged in.",
+    "session",
+)
+SESSION_LOGIN_OVERDUE: Final = _gauge(
+    "engine_session_login_overdue", "1 once a login was needed for longer than the grace time.",
+    "session",
+)  # fmt: skip
+SESSION_LOGIN_FAILURES: Final = _gauge(
+    "engine_session_login_failures", "Brokerage logins that were refused in a row.", "session"
+)
+STREAM_DIVERGENCE: Final = _counter(
+    "engine_stream_divergence_total", "Changes that a poll showed and the stream did not tell.",
+    "session", "topic",
+)  # fmt: skip
+NOTICES: Final = _counter(
+    "engine_broker_notices_total", "Notices, bulletins and prompts of the broker.",
+    "session", "kind",
+)  # fmt: skip
 
 # HTTP to the gateway
 HTTP_SECONDS: Final = _histogram(
@@ -77,6 +97,17 @@ HTTP_429: Final = _counter(
 PACING_WAIT_SECONDS: Final = _histogram(
     "engine_ratelimit_wait_seconds", "Time a request waited for its turn to be sent.", _NETWORK,
     "session", "lane",
+)  # fmt: skip
+PACING_QUEUE: Final = _gauge(
+    "engine_ratelimit_queue", "Requests that wait for their turn to be sent.", "session", "lane"
+)
+PACING_TOKENS: Final = _gauge(
+    "engine_ratelimit_tokens", "Requests that a bucket would let pass right now.",
+    "session", "bucket",
+)  # fmt: skip
+PACING_PENALTY_SECONDS: Final = _gauge(
+    "engine_ratelimit_penalty_seconds", "How long nothing but a lone cancel is sent; 0 is normal.",
+    "session",
 )  # fmt: skip
 
 # The WebSocket
@@ -114,6 +145,10 @@ SUBMIT_SECONDS: Final = _histogram(
     "Time of one step of a submit: intent (approved until durable), turn (until the lane "
     "is the order's and the attempt durable), ack (until the broker's final answer).",
     _NETWORK, "phase",
+)  # fmt: skip
+MODIFIES: Final = _counter(
+    "engine_order_modifies_total",
+    "Modifies, by what became of them: applied, refused, not_sent, not_applied.", "result",
 )  # fmt: skip
 QUESTIONS: Final = _counter(
     "engine_questions_total", "Questions of the broker, by what was answered.",
@@ -177,12 +212,27 @@ JOURNAL_FAILED: Final = _gauge(
 ACTOR_MAILBOX_DEPTH: Final = _gauge(
     "engine_actor_mailbox_depth", "Messages that wait, by class of actor.", "actor_class"
 )
+ACTOR_HANDLED: Final = _counter("engine_actor_handled_total", "Messages handled.", "actor_class")
+ACTOR_HANDLING_SECONDS: Final = _counter(
+    "engine_actor_handling_seconds_total", "Time spent handling messages.", "actor_class"
+)
+ACTOR_SLOWEST_SECONDS: Final = _gauge(
+    "engine_actor_slowest_seconds", "The slowest message of the last second.", "actor_class"
+)
 ACTOR_FAILURES: Final = _counter(
     "engine_actor_failures_total", "Actors that died of an exception.", "actor_class"
 )
-DEAD_LETTERS: Final = _counter(
-    "engine_dead_letters_total", "Messages to actors that were gone.", "actor_class"
+ACTOR_RESTARTS: Final = _counter(
+    "engine_actor_restarts_total", "Actors rebuilt after they had failed.", "actor_class"
 )
+ACTOR_ESCALATIONS: Final = _counter(
+    "engine_actor_escalations_total",
+    "Actors that failed too often to be restarted; their accounts are halted.", "actor_class",
+)  # fmt: skip
+DEAD_LETTERS: Final = _counter(
+    "engine_dead_letters_total", "Messages that no actor could take, and why.",
+    "actor_class", "reason",
+)  # fmt: skip
 
 # The API
 API_REQUESTS: Final = _counter(

@@ -24,10 +24,13 @@ from engine.domain.messages import (
     FeedMessage,
     FundsRead,
     HeartbeatSeen,
+    LedgerRead,
+    ModifyAtBroker,
     OrderAnswered,
     OrdersRead,
     PlaceAtBroker,
     PositionsRead,
+    ProfitRead,
     ReplyAtBroker,
     SendTopic,
     SessionCall,
@@ -40,7 +43,15 @@ from engine.domain.messages import (
     Topic,
     TradesRead,
 )
-from engine.domain.ports import AmbiguousSymbol, Committed, Entry, NotCommitted, Recorded
+from engine.domain.ports import (
+    AmbiguousSymbol,
+    Committed,
+    ContractQuery,
+    Entry,
+    HistoryQuery,
+    NotCommitted,
+    Recorded,
+)
 from engine.domain.values import (
     AccountId,
     Bar,
@@ -49,11 +60,13 @@ from engine.domain.values import (
     Execution,
     Funds,
     Instrument,
+    OrderId,
     OrderRow,
     Outcome,
     Position,
     Quote,
     Reason,
+    Terms,
     Ticket,
 )
 from engine.domain.views import EventView
@@ -199,6 +212,18 @@ class FakeJournal:
     def replay(self) -> Sequence[Recorded]:
         return self._before
 
+    async def records(
+        self, *, account: AccountId | None = None, order_id: OrderId | None = None
+    ) -> tuple[Recorded, ...]:
+        found = tuple(
+            one
+            for one in self.durable
+            if (account is None or one.entry.account == account)
+            and (order_id is None or one.entry.order_id == order_id)
+        )
+        await asyncio.sleep(0)  # As in `read`.
+        return found
+
     async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
         page = tuple(
             EventView(
@@ -216,7 +241,7 @@ class FakeJournal:
         return page
 
 
-OrderCall = PlaceAtBroker | ReplyAtBroker | CancelAtBroker
+OrderCall = PlaceAtBroker | ReplyAtBroker | CancelAtBroker | ModifyAtBroker
 
 
 class FakeOrderGateway:
@@ -239,6 +264,9 @@ class FakeOrderGateway:
 
     def cancel(self, effect: CancelAtBroker, tell: Callable[[OrderAnswered], None]) -> None:
         self._take(effect, Step.CANCEL, tell)
+
+    def modify(self, effect: ModifyAtBroker, tell: Callable[[OrderAnswered], None]) -> None:
+        self._take(effect, Step.MODIFY, tell)
 
     def _take(self, call: OrderCall, step: Step, tell: Callable[[OrderAnswered], None]) -> None:
         if self.error is not None:
@@ -308,6 +336,11 @@ class FakeSessionGateway:
                     excess_liquidity=None,
                 )
                 return FundsRead(funds=funds, now_ns=now_ns)
+            case SessionCall.LEDGER:
+                assert effect.account is not None
+                return LedgerRead(account=effect.account, balances=(), now_ns=now_ns)
+            case SessionCall.PROFIT:
+                return ProfitRead(results=())
             case SessionCall.PORTFOLIO_ACCOUNTS | SessionCall.SUPPRESS:
                 return CallDone(call=effect.call)
 
@@ -375,23 +408,54 @@ class FakeInstruments:
         for instrument in self.instruments:
             if instrument.conid == conid:
                 return instrument
-        return Reason(code="UNKNOWN_CONTRACT", message=f"no contract {conid}")
+        return Reason(code="INSTRUMENT_UNKNOWN", message=f"no contract {conid}")
 
-    async def by_symbol(
-        self, symbol: str, *, exchange: str | None = None
-    ) -> Instrument | AmbiguousSymbol | Reason:
-        self.asked.append(symbol)
+    async def find(self, query: ContractQuery) -> Instrument | AmbiguousSymbol | Reason:
+        self.asked.append(query.symbol)
         await asyncio.sleep(0)
-        found = tuple(
-            one
-            for one in self.instruments
-            if one.symbol == symbol and exchange in {None, one.exchange}
-        )
+        found = tuple(one for one in self.instruments if _fits(one, query))
         if len(found) == 1:
             return found[0]
         if found:
-            return AmbiguousSymbol(symbol=symbol, candidates=found)
-        return Reason(code="UNKNOWN_SYMBOL", message=f"no stock {symbol}")
+            return AmbiguousSymbol(symbol=query.symbol, candidates=found, count=len(found))
+        return Reason(code="INSTRUMENT_UNKNOWN", message=f"no {query.sec_type} {query.symbol}")
+
+    def age_ms(self, conid: ConId) -> int | None:
+        return 0 if any(one.conid == conid for one in self.instruments) else None
+
+
+def _fits(instrument: Instrument, query: ContractQuery) -> bool:
+    return (instrument.symbol, instrument.sec_type) == (query.symbol, query.sec_type) and all(
+        wanted in {None, found}
+        for wanted, found in (
+            (query.exchange, instrument.exchange),
+            (query.currency, instrument.currency),
+            (query.expiry, instrument.expiry),
+            (query.strike, instrument.strike),
+            (query.right, instrument.right),
+        )
+    )
+
+
+class FakeData:
+    """Reads what it was given over REST; what it was not given it refuses."""
+
+    def __init__(self) -> None:
+        self.quotes: dict[ConId, Quote] = {}
+        self.bars_of: dict[HistoryQuery, tuple[Bar, ...]] = {}
+        self.refusal: Reason | None = None
+
+    async def snapshot(self, conids: Sequence[ConId]) -> tuple[Quote, ...] | Reason:
+        await asyncio.sleep(0)
+        found = tuple(self.quotes[conid] for conid in conids if conid in self.quotes)
+        return found if self.refusal is None else self.refusal
+
+    async def history(self, query: HistoryQuery) -> tuple[Bar, ...] | Reason:
+        await asyncio.sleep(0)
+        if self.refusal is not None:
+            return self.refusal
+        unknown = Reason(code="NO_DATA", message=f"no bars of conid {query.conid}")
+        return self.bars_of.get(query) or unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,3 +468,12 @@ class FakeEncoder:
         if self.error is not None:
             raise self.error
         return f"{coid} {ticket.side} {ticket.quantity}".encode()
+
+    def encode_change(self, ticket: Ticket, coid: Coid, terms: Terms) -> bytes:
+        if self.error is not None:
+            raise self.error
+        return f"{coid} {ticket.side} {terms.quantity} {terms.limit_price}".encode()
+
+    def refusal(self, ticket: Ticket) -> Reason | None:
+        refused = ticket.sec_type == "FUT"
+        return Reason(code="EXT_OPERATOR_MISSING", message="no operator") if refused else None

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -19,19 +20,16 @@ from engine import app as app_file
 from engine import metrics
 from engine.api.server import BindRefused
 from engine.app import App, run, serve
+from engine.assembly import Assembly
 from engine.config.engine import EngineConfig, load_engine_config
 from engine.config.risk import load_risk_policy
 from engine.config.strict_yaml import ConfigError
 from engine.config.watch import FileWatch
-from engine.domain.messages import LimitsLoaded, ResumeScope
-from engine.domain.session import SessionSettings
+from engine.domain.messages import HaltScope, LimitsLoaded, ResumeScope
 from engine.domain.values import (
     AccountId,
-    ConId,
-    Mode,
     Scope,
     ScopeKind,
-    SessionName,
     TradingState,
 )
 from engine.journal import JournalError, JournalLocked, SqliteJournal
@@ -42,6 +40,7 @@ from tests.fakes import run as run_skipping
 
 ACCOUNT = AccountId("DU1234567")
 FIRM = Scope(kind=ScopeKind.FIRM)
+HALT = HaltScope(scope=FIRM, level=TradingState.HALT, reason="a test", by="a test")
 
 
 def risk_text(*, version: int = 1, max_qty: int = 100, approved_by: str = "") -> str:
@@ -80,6 +79,7 @@ class Folder:
                 {
                     "name": "main",
                     "gateway": f"https://{self.gateway}",
+                    "calendar": "none",
                     "tls": {"verify": "insecure_loopback"},
                     "accounts": [ACCOUNT],
                 }
@@ -305,31 +305,6 @@ def test_accounts_are_labelled_as_the_configuration_says(folder: Folder) -> None
     assert asyncio.run(scene()) == "growth"
 
 
-def test_a_session_is_built_as_it_is_configured(folder: Folder) -> None:
-    session = folder.config["sessions"][0]
-    session.update(
-        accounts="all", compete="once", market_data="off", suppress_questions=["o163", "o354"]
-    )
-    folder.config["market_data"] = {"subscriptions": [265598]}
-    silent = folder.load()
-    session["market_data"] = "on"
-    streaming = folder.load()
-
-    async def scene() -> None:
-        built = [app_file._build_session(one, one.sessions[0]) for one in (silent, streaming)]
-
-        assert built[0].parts.settings == SessionSettings(
-            name=SessionName("main"),
-            mode=Mode.PAPER,
-            accounts=None,
-            compete_once=True,
-            suppress=("o163", "o354"),
-        )
-        assert [one.parts.conids for one in built] == [(), (ConId(265598),)]
-
-    asyncio.run(scene())
-
-
 def test_draining_and_signals_end_an_engine(folder: Folder) -> None:
     ends: list[Callable[[App], None]] = [
         lambda app: app.bridge.drain(),
@@ -351,11 +326,11 @@ def test_draining_and_signals_end_an_engine(folder: Folder) -> None:
 async def app_over(house: House, folder: Folder) -> App:
     """Return an app of which only the part that watches the limits is there."""
     app = App(folder.load(), {})
-    app._supervisor, app._journal, app._dispatcher = (
-        house.supervisor,
-        house.watched,
-        house.dispatcher,
+    app._supervisor = house.supervisor
+    assembly = SimpleNamespace(
+        journal=house.watched, clock=house.clock, measure=house.dispatcher.measure
     )
+    app._assembly = cast("Assembly", assembly)
     app._supervisor.apply_policy(load_risk_policy(folder.risk))
     await quiet()
     return app
@@ -486,13 +461,14 @@ def test_mailboxes_and_the_loops_lag_are_measured(folder: Folder) -> None:
     async def scene() -> None:
         house = await ready_house()
         app = await app_over(house, folder)
-        house.dispatcher.depths["Somebody"] = 3
+        handled = metrics.ACTOR_HANDLED.labels("RiskActor")._value.get()
+        house.supervisor.halt(HALT)
         measuring = asyncio.ensure_future(app._measure())
 
         await skip(app_file.WATCH_S + 0.1)
         measuring.cancel()
 
-        assert metrics.ACTOR_MAILBOX_DEPTH.labels("Somebody")._value.get() == 3
+        assert metrics.ACTOR_HANDLED.labels("RiskActor")._value.get() > handled
         assert metrics.LOOP_LAG_SECONDS._value.get() < 0.001
 
     run_skipping(scene())

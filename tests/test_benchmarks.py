@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,9 @@ def test_the_peers_read_numbers_as_the_broker_writes_them(text: str, value: floa
 
 
 def test_both_kinds_of_actors_do_the_same() -> None:
-    ring, many, life = map(check, actors.contests(hops=100, receivers=20, tells=3, lives=5))
+    ring, crowded, many, start, both, life, most = map(
+        check, actors.contests(hops=100, crowd=7, receivers=20, tells=3, lives=5, live=50)
+    )
 
     assert ring == {
         "actors": actors.RING,
@@ -88,11 +91,15 @@ def test_both_kinds_of_actors_do_the_same() -> None:
         "started": actors.RING,
         "stopped": 0,
     }
+    assert crowded == {**ring, "actors": actors.RING + 7, "started": actors.RING + 7}
     assert (many["messages"], many["most"], many["started"]) == (60, 3, 20)
+    assert (start["started"], start["stopped"]) == (7, 0)
+    assert (both["started"], both["stopped"]) == (7, 7)
     assert (life["started"], life["stopped"]) == (5, 5)
+    assert (most["started"], most["messages"]) == (50, 50)
 
 
-@pytest.mark.parametrize("kind", ["loop", "threads"])
+@pytest.mark.parametrize("kind", ["loop", "orders", "known", "threads"])
 def test_the_memory_of_actors_is_that_of_all_of_them(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,9 +112,9 @@ def test_the_memory_of_actors_is_that_of_all_of_them(
 def test_the_memory_of_actors_is_measured_in_processes_of_their_own() -> None:
     is_told = Path("/proc/self/statm").exists()
 
-    found = [check(contest) for contest in memory.contests(actors=5)]
+    found = [check(contest) for contest in memory.contests(actors=5, live=6)]
 
-    assert found == ([{"actors": 5}] if is_told else [])
+    assert found == ([{"actors": 5}, {"actors": 6}] if is_told else [])
 
 
 def test_every_journal_holds_the_same_records(tmp_path: Path) -> None:
@@ -147,6 +154,16 @@ def test_contenders_run_in_turns_and_each_round_begins_with_another() -> None:
     hold(contest(*three), rounds=3)
 
     assert "".join(order) == "abc" + "abc" + "bca" + "cab", "the first three warm up"
+
+
+def test_laps_that_take_long_are_run_in_fewer_rounds() -> None:
+    order: list[str] = []
+    long = replace(contest(counting("a", [1] * 5, order, {})), rounds_max=2)
+
+    asked, few = hold(long, rounds=5), hold(long, rounds=1)
+
+    assert (asked.rounds, few.rounds) == (2, 1)
+    assert order == ["a"] * 5, "a lap before each, to warm up"
 
 
 def test_a_score_is_the_median_of_one_operation_and_its_ratio_to_ours() -> None:

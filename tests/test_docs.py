@@ -104,8 +104,11 @@ def shown_commands() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(("page", "words"), [*shown_commands()], ids=str)
-def test_every_command_line_that_is_shown_is_one(page: str, words: list[str]) -> None:
+def test_every_command_line_that_is_shown_is_one(
+    page: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert words, page
+    monkeypatch.setenv("ENGINE_SIM_CONTROL", "http://127.0.0.1:1")
     command = typer.main.get_command(application)
     name = "engine"
 
@@ -113,7 +116,8 @@ def test_every_command_line_that_is_shown_is_one(page: str, words: list[str]) ->
         name, *words = words
         command = command.commands[name]  # type: ignore[attr-defined]  # it has them: see above
 
-    assert not hasattr(command, "commands"), f"{page}: {name} is no whole command"
+    alone = getattr(command, "invoke_without_command", True)
+    assert alone, f"{page}: {name} is no whole command"
     # Parses all options and arguments, and raises when one is unknown or missing.
     with command.make_context(name, words):
         pass
@@ -182,7 +186,9 @@ def test_every_check_and_every_code_is_explained() -> None:
     table = rows(DOCS / "risk.md", "Check")
 
     assert sorted(row[0] for row in table) == sorted(Check)
-    assert sorted(codes(table, 2)) == sorted(Code)
+    of_modifies = {Code.NOT_MODIFIABLE, Code.REPLACE_PENDING}
+    assert sorted(codes(table, 2)) == sorted(set(Code) - of_modifies)
+    assert all(f"`{code}`" in (DOCS / "risk.md").read_text("utf-8") for code in of_modifies)
 
 
 # --- Sessions and the simulator ------------------------------------------------------------
@@ -218,3 +224,28 @@ def test_every_option_of_the_simulator_is_explained() -> None:
     explained = {code.split()[0] for code in codes(rows(DOCS / "simulator.md", "Option"))}
 
     assert explained == {option for parameter in command.params for option in parameter.opts}
+
+
+_FOLDERS: Final = (
+    "benchmarks",
+    "docs",
+    "engine",
+    "examples",
+    "grafana",
+    "k8s",
+    "rust_core",
+    "tests",
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_paths_that_there_are(page: Path) -> None:
+    named = {
+        text.split("::")[0].rstrip("/")
+        for text in _CODE.findall(page.read_text("utf-8"))
+        if text.split("/")[0] in _FOLDERS
+        and re.fullmatch(r"[\w./-]+(::\w+)?", text)
+        and "/" in text
+    }
+
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []

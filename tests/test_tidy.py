@@ -27,6 +27,7 @@ RUST = sorted((ROOT / "rust_core" / "src").glob("*.rs"))
 MIRRORED_ELSEWHERE = {
     "engine/domain/messages": "declarations; test_tidy checks that they are frozen and documented",
     "engine/domain/ports.py": "protocols",
+    "engine/domain/values": "tests/domain/test_values.py; most are declarations",
     "engine/domain/views.py": "declarations",
     "engine/domain/order/history.py": "tests/domain/order/test_machine.py drives it",
     "engine/domain/order/transitions.py": "a table; tests/domain/order/test_machine.py walks it",

@@ -12,6 +12,7 @@ from engine.domain.messages import (
     CloseSocket,
     ConnectSocket,
     DeliverNews,
+    DeliverPrompt,
     DeliverToRisk,
     FeedEffect,
     FeedMessage,
@@ -21,6 +22,7 @@ from engine.domain.messages import (
     StartTimer,
     StopTimer,
     TellSession,
+    WriteNotice,
 )
 from engine.domain.ports import FeedGateway
 from engine.domain.values import ConId, SessionName
@@ -69,6 +71,10 @@ class FeedActor(Shell):
                 self._gateway.send(effect)
             case TellSession(message=message):
                 self._switchboard.tell_session(self._session, message)
+            case WriteNotice(notice=notice):
+                self._switchboard.write_notice(notice)
+            case DeliverPrompt(prompt=prompt):
+                self._switchboard.deliver_prompt(self._session, prompt)
             case DeliverNews():
                 self._switchboard.deliver(self._session, effect)
             case DeliverToRisk(account=account, message=for_risk):

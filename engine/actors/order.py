@@ -1,7 +1,7 @@
 """The actor of one order: does what its machine says, in the order that it says it."""
 
 from decimal import Decimal
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from engine import log, metrics
 from engine.actors.mailbox import Dispatcher
@@ -13,6 +13,9 @@ from engine.domain.messages import (
     ExecutionSeen,
     ForgetOrder,
     LearnAlias,
+    ModifyAtBroker,
+    ModifyOrder,
+    ModifySettled,
     OrderAnswered,
     OrderEffect,
     OrderMessage,
@@ -32,9 +35,9 @@ from engine.domain.messages import (
     SubmitOrder,
     WriteRecord,
 )
-from engine.domain.order import Order
+from engine.domain.order import MODIFY_NOT_APPLIED, Order
 from engine.domain.ports import Committed, Entry, NotCommitted
-from engine.domain.values import OrderState, Outcome, OutcomeKind, Reason, SessionName
+from engine.domain.values import LIVE, OrderState, Outcome, OutcomeKind, Reason, SessionName
 from engine.domain.views import OrderView
 
 _LOG = log.get("actors/order")
@@ -43,11 +46,19 @@ _STEPS: Final = {
     PlaceAtBroker: Step.PLACE,
     ReplyAtBroker: Step.REPLY,
     CancelAtBroker: Step.CANCEL,
+    ModifyAtBroker: Step.MODIFY,
 }
+
+_SUBMITTING: Final = frozenset({Step.PLACE, Step.REPLY})
+_WAITING: Final = frozenset({OrderState.SUBMITTING, OrderState.AWAITING_REPLY})
+
+_Sent: TypeAlias = PlaceAtBroker | ReplyAtBroker | CancelAtBroker | ModifyAtBroker
 
 
 class OrderActor(Shell):
     """One order, from its intent on."""
+
+    __slots__ = ("_change_sent", "_started_ns", "_switchboard", "order")
 
     def __init__(
         self,
@@ -62,16 +73,17 @@ class OrderActor(Shell):
         self.order = order
         self._switchboard = switchboard
         self._started_ns = clock.monotonic_ns()
-        self._shown: OrderView | None = order.view() if order.state_known else None
+        self._change_sent = False
 
     def on_receive(self, message: OrderMessage) -> None:
         """Let the machine decide, then do it."""
         for effect in self.order.handle(message, self.clock.wall_ns()):
             self.perform(effect)
 
-    def resume(self) -> None:
-        """Do what a rebuilt order needs."""
-        for effect in self.order.resume(self.clock.wall_ns()):
+    def resume(self, *, failed: str | None = None, on_wire: bool = False) -> None:
+        """Do what a rebuilt order needs; `failed` and `on_wire` are as in `Order.resume`."""
+        effects = self.order.resume(self.clock.wall_ns(), failed=failed, on_wire=on_wire)
+        for effect in effects:
             self.perform(effect)
 
     def perform(self, effect: OrderEffect) -> None:
@@ -82,7 +94,7 @@ class OrderActor(Shell):
                 self._write(effect)
             case RequestTurn() | ReleaseTurn() | RequestLookup() | StopLookup():
                 board.tell_session(self._session(effect.session), effect)
-            case PlaceAtBroker() | ReplyAtBroker() | CancelAtBroker():
+            case PlaceAtBroker() | ReplyAtBroker() | CancelAtBroker() | ModifyAtBroker():
                 self._send(effect)
             case LearnAlias():
                 board.learn_alias(effect)
@@ -103,7 +115,7 @@ class OrderActor(Shell):
     def _session(self, approved: SessionName) -> SessionName:
         return self._switchboard.session_for(self.order.ticket.account, approved)
 
-    def _send(self, effect: PlaceAtBroker | ReplyAtBroker | CancelAtBroker) -> None:
+    def _send(self, effect: _Sent) -> None:
         session = self._session(effect.session)
         gateway = self._switchboard.order_gateway(session)
         if gateway is None:
@@ -121,6 +133,9 @@ class OrderActor(Shell):
                 gateway.reply(effect, self._answer)
             case CancelAtBroker():
                 gateway.cancel(effect, self._answer)
+            case ModifyAtBroker():
+                self._change_sent = True
+                gateway.modify(effect, self._answer)
             case _:
                 assert_never(effect)
 
@@ -134,14 +149,17 @@ class OrderActor(Shell):
             order_id=effect.view.order_id,
             message=effect.record,
         )
-        self._switchboard.journal.append(entry, lambda result: self._written(effect, result))
+        self._switchboard.journal.append(
+            entry, lambda result: self.guarded(self._written, effect, result)
+        )
 
     def _written(self, effect: WriteRecord, result: Committed | NotCommitted) -> None:
         order_id, record = effect.view.order_id, type(effect.record).__name__
         match result:
             case Committed(seq=seq):
-                self._observe(effect)
-                self._log_change(effect.view)
+                before = self._switchboard.views.get(order_id)
+                self._observe(effect, before)
+                _log_change(effect.view, before)
                 self._switchboard.publish(effect, seq)
                 if effect.confirm:
                     message = RecordCommitted(order_id=order_id, record=record)
@@ -152,50 +170,74 @@ class OrderActor(Shell):
             case _:
                 assert_never(result)
 
-    def _observe(self, effect: WriteRecord) -> None:
-        """Count what has become durable."""
-        waiting = effect.view.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}
+    def _observe(self, effect: WriteRecord, before: OrderView | None) -> None:
+        """Count what has become durable; `before` is what was, None at first."""
+        answered = effect.view.state not in _WAITING and _is_new(before)
         match effect.record:
             case SubmitOrder():
                 self._phase("intent")
             case DenyOrder(reason=reason):
                 metrics.REJECTS.labels("risk", reason.code).inc()
             case ReplyDecided(confirmed=confirmed):
-                question = self.order.question
+                question = self.order.prompt or self.order.question
                 for kind in question.message_ids if question else ():
                     metrics.QUESTIONS.labels(kind, "accept" if confirmed else "decline").inc()
-            case OrderAnswered(step=step) if step is not Step.CANCEL and not waiting:
+            case ModifyOrder():
+                self._change_sent = False
+            case ModifySettled():
+                metrics.MODIFIES.labels(self._result_of(effect.record)).inc()
+            case OrderAnswered(step=step) if step in _SUBMITTING and answered:
                 self._phase("ack")
                 if effect.view.state is OrderState.REJECTED and effect.view.reason:
                     metrics.REJECTS.labels("broker", effect.view.reason.code).inc()
-            case ExecutionSeen() if self._filled_before() != effect.view.filled_quantity:
+            case ExecutionSeen() if _filled(before) != effect.view.filled_quantity:
                 # A commission comes in a record of its own; it is not another fill.
                 metrics.FILLS.labels(metrics.account_label(effect.view.account)).inc()
             case _:
                 return
 
-    def _filled_before(self) -> Decimal:
-        return Decimal(0) if self._shown is None else self._shown.filled_quantity
-
-    def _log_change(self, view: OrderView) -> None:
-        """Say what became durable, once for each change that a person would see."""
-        before, self._shown = self._shown, view
-        news = (view.state, view.pending, view.filled_quantity)
-        if before is not None and news == (before.state, before.pending, before.filled_quantity):
-            return
-        _LOG.info(
-            "order_changed",
-            order_id=view.order_id,
-            coid=view.coid,
-            broker_order_id=view.broker_order_id,
-            account=view.account,
-            state=view.state,
-            pending=view.pending,
-            filled_quantity=str(view.filled_quantity),
-            reason=None if view.reason is None else view.reason.code,
-        )
+    def _result_of(self, settled: ModifySettled) -> str:
+        """Say what became of a modify, in the words of the metric."""
+        if settled.applied:
+            return "applied"
+        if settled.reason is not None and settled.reason.code == MODIFY_NOT_APPLIED:
+            return "not_applied"
+        return "refused" if self._change_sent else "not_sent"
 
     def _phase(self, phase: str) -> None:
         now_ns = self.clock.monotonic_ns()
         metrics.SUBMIT_SECONDS.labels(phase).observe((now_ns - self._started_ns) / 1e9)
         self._started_ns = now_ns
+
+
+def _log_change(view: OrderView, before: OrderView | None) -> None:
+    """Say what became durable, once for each change that a person would see."""
+    if before is not None and _news(view) == _news(before):
+        return
+    _LOG.info(
+        "order_changed",
+        order_id=view.order_id,
+        coid=view.coid,
+        broker_order_id=view.broker_order_id,
+        account=view.account,
+        state=view.state,
+        pending=view.pending,
+        quantity=str(view.quantity),
+        filled_quantity=str(view.filled_quantity),
+        reason=None if view.reason is None else view.reason.code,
+    )
+
+
+def _is_new(before: OrderView | None) -> bool:
+    """Say whether the broker was not known to hold the order before."""
+    return before is None or before.state not in LIVE
+
+
+def _filled(before: OrderView | None) -> Decimal:
+    return Decimal(0) if before is None else before.filled_quantity
+
+
+def _news(view: OrderView) -> tuple[object, ...]:
+    """Return what a person would call a change of an order."""
+    terms = (view.quantity, view.limit_price, view.stop_price)
+    return (view.state, view.pending, view.filled_quantity, terms)

@@ -1,16 +1,18 @@
 """The actor of one account's risk."""
 
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from engine import log, metrics
 from engine.actors.mailbox import Dispatcher
 from engine.actors.shell import Clock, Shell
 from engine.actors.spawner import Spawner
 from engine.domain.messages import (
+    ChangeAnswer,
     FundsRead,
     ProfitSeen,
     ReportAnomaly,
     RequestAnswer,
+    RequestChange,
     RequestOrder,
 )
 from engine.domain.risk import (
@@ -24,6 +26,8 @@ from engine.domain.risk import (
 
 _LOG = log.get("actors/risk")
 
+_Heard: TypeAlias = RequestOrder | RequestChange | RiskMessage
+
 
 class RiskActor(Shell):
     """One account: lets orders pass or refuses them, and knows what is reserved."""
@@ -35,19 +39,22 @@ class RiskActor(Shell):
         self.risk = risk
         self._spawner = spawner
 
-    def on_receive(self, message: RequestOrder | RiskMessage) -> RequestAnswer | None:
+    def on_receive(self, message: _Heard) -> RequestAnswer | ChangeAnswer | None:
         """Let the machine decide, then do it; a request is answered at once."""
-        answer = None
-        if isinstance(message, RequestOrder):
-            answer, effects = self.risk.request(message)
-        else:
-            effects = self.risk.handle(message)
+        answer: RequestAnswer | ChangeAnswer | None = None
+        match message:
+            case RequestOrder():
+                answer, effects = self.risk.request(message)
+            case RequestChange():
+                answer, effects = self.risk.change(message)
+            case _:
+                effects = self.risk.handle(message)
         for effect in effects:
             self.perform(effect)
         self._show(message)
         return answer
 
-    def _show(self, message: RequestOrder | RiskMessage) -> None:
+    def _show(self, message: _Heard) -> None:
         label = metrics.account_label(self.risk.account)
         metrics.RISK_STATE.labels(label).set(self.risk.trading_state.strictness)
         if isinstance(message, FundsRead | ProfitSeen):
@@ -83,7 +90,7 @@ class RiskActor(Shell):
             if verdict.reason is not None:
                 metrics.RISK_DENIALS.labels(label, verdict.check).inc()
                 _LOG.warning(
-                    "order_denied",
+                    "change_refused" if effect.change else "order_denied",
                     account=effect.account,
                     check=verdict.check,
                     code=verdict.reason.code,

@@ -1,7 +1,9 @@
 """The actor of one gateway session."""
 
+import math
 from collections.abc import Callable, Iterable
-from typing import assert_never
+from functools import partial
+from typing import Final, assert_never
 
 from engine import log, metrics
 from engine.actors.mailbox import Dispatcher
@@ -15,8 +17,10 @@ from engine.domain.messages import (
     DeliverNews,
     DeliverToRisk,
     GrantTurn,
+    LoginGuarded,
     OpenStream,
     ParkOrder,
+    RefreshStream,
     RefuseTurn,
     ReportAnomaly,
     SessionCall,
@@ -26,12 +30,15 @@ from engine.domain.messages import (
     StartTimer,
     StopTimer,
     TimerFired,
+    WriteGuard,
 )
-from engine.domain.ports import SessionGateway
+from engine.domain.ports import Committed, Entry, NotCommitted, SessionGateway
 from engine.domain.session import Session, SessionSettings
 from engine.domain.values import AccountId, Reason, SessionName, SessionState
 
 _LOG = log.get("actors/session")
+
+_MUTE_TOPICS: Final = {"sor_silent": "sor", "str_silent": "str"}
 
 
 class SessionActor(Shell):
@@ -58,8 +65,11 @@ class SessionActor(Shell):
         """Let the machine decide, then do it."""
         if isinstance(message, CallFailed):
             self._observe_failure(message)
-        for effect in self.session.handle(message, self.clock.monotonic_ns()):
+        was_overdue = self.session.login_overdue
+        now_ns, wall_ns = self.clock.monotonic_ns(), self.clock.wall_ns()
+        for effect in self.session.handle(message, now_ns, wall_ns):
             self.perform(effect)
+        self._show_login(was_overdue=was_overdue)
 
     def perform(self, effect: SessionEffect) -> None:
         """Do one thing that the session asked for."""
@@ -73,10 +83,12 @@ class SessionActor(Shell):
                 board.tell_order(refused.order_id, refused)
             case ParkOrder(order_id=order_id):
                 board.tell_order(order_id, TimerFired(name="park"))
-            case OpenStream() | CloseStream():
+            case OpenStream() | CloseStream() | RefreshStream():
                 board.tell_feed(name, effect)
             case AnnounceSession(changed=changed):
                 self._announce(changed)
+            case WriteGuard(guard=guard):
+                self._write_guard(guard)
             case DeliverNews():
                 board.deliver(name, effect)
             case DeliverToRisk(account=account, message=message):
@@ -87,22 +99,14 @@ class SessionActor(Shell):
                 self.stop_timer(effect)
             case ReportAnomaly():
                 self.report(effect)
+                if (topic := _MUTE_TOPICS.get(effect.kind)) is not None:
+                    metrics.STREAM_DIVERGENCE.labels(name, topic).inc()
             case _:
                 assert_never(effect)
 
     def close(self, reason: Reason) -> None:
         """Show the session as down, because it or its feed failed."""
-        session = self.session
-        session.state, session.reason = SessionState.DOWN, reason
-        self._announce(
-            SessionChanged(
-                session=session.settings.name,
-                state=session.state,
-                ready=False,
-                epoch=session.epoch,
-                reason=reason,
-            )
-        )
+        self._announce(self.session.fail(reason))
 
     def _announce(self, changed: SessionChanged) -> None:
         self.since_ns = self.clock.wall_ns()
@@ -121,6 +125,31 @@ class SessionActor(Shell):
         for account in self.session.accounts:
             self._switchboard.tell_risk(account, changed)
 
+    def _write_guard(self, guard: LoginGuarded) -> None:
+        name = guard.session
+        _LOG.warning(
+            "login_guarded",
+            session=name,
+            failures=guard.failures,
+            taken_over=guard.taken_over,
+            latched=guard.latched,
+            reason=guard.reason,
+        )
+        entry = Entry(at_ns=self.clock.wall_ns(), account=None, order_id=None, message=guard)
+        self._switchboard.journal.append(entry, partial(_guard_written, name))
+
+    def _show_login(self, *, was_overdue: bool) -> None:
+        session, name = self.session, self.session.settings.name
+        by_ns = session.login_by_ns
+        # Without a deadline there is no number, and nothing compares with none.
+        deadline_s = math.nan if by_ns is None else by_ns / 1e9
+        metrics.SESSION_LOGIN_DEADLINE.labels(name).set(deadline_s)
+        metrics.SESSION_LOGIN_OVERDUE.labels(name).set(session.login_overdue)
+        metrics.SESSION_LOGIN_FAILURES.labels(name).set(session.login_failures)
+        if session.login_overdue and not was_overdue:
+            reason = None if session.reason is None else session.reason.message
+            _LOG.error("login_overdue", session=name, state=session.state, reason=reason)
+
     def _observe_failure(self, message: CallFailed) -> None:
         if message.call is SessionCall.TICKLE:
             metrics.TICKLE_FAILURES.labels(self.session.settings.name).inc()
@@ -131,3 +160,9 @@ class SessionActor(Shell):
             kind=message.failure.kind,
             failure=message.failure.message,
         )
+
+
+def _guard_written(session: SessionName, result: Committed | NotCommitted) -> None:
+    """The guard is in force already; only a restart would forget it."""
+    if isinstance(result, NotCommitted):
+        _LOG.error("login_guard_not_written", session=session, reason=result.reason.message)

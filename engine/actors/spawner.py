@@ -1,4 +1,4 @@
-"""What starts an order's actor: new from risk, denied from risk, or rebuilt at start."""
+"""What starts an order's actor: new from risk, denied from risk, or rebuilt."""
 
 from engine.actors.mailbox import Dispatcher, LoopRef
 from engine.actors.order import OrderActor
@@ -43,13 +43,17 @@ class Spawner:
         assert isinstance(actor, OrderActor)
         return actor
 
-    def _spawn(self, order_id: OrderId, coid: Coid | None, order: Order) -> LoopRef:
-        actor = OrderActor(
+    def make(self, order_id: OrderId, order: Order) -> OrderActor:
+        """Make an actor for an order without an address that anybody knows."""
+        return OrderActor(
             dispatcher=self._dispatcher,
             name=order_id,
             clock=self._clock,
             switchboard=self._switchboard,
             order=order,
         )
+
+    def _spawn(self, order_id: OrderId, coid: Coid | None, order: Order) -> LoopRef:
+        actor = self.make(order_id, order)
         self._switchboard.connect_order(order_id, coid, actor.ref)
         return actor.begin()

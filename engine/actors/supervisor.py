@@ -1,51 +1,48 @@
-"""Starts the actors, rebuilds the orders from the journal, and hears when one fails.
+"""The root of the engine's actors: starts them, rebuilds them, halts them and stops them.
 
 Rule 1: everything is rebuilt before anything is sent: risk knows every reservation before
 a session can get ready.
 
-Rule 2: an actor of ours that raises has a state that nobody can vouch for. So its account
-is halted, or its session is not ready any more, and a person looks: nothing is restarted
-blindly over orders that may be live.
+Rule 2: an actor of ours that raises has a state that nobody can vouch for. It is rebuilt
+from what is durable, or given up; see `repairs.py`. Until then nothing is approved or
+sent that its state would have had a say in.
+
+Rule 3: stopping an actor cancels nothing that is on the wire. The conversations end first,
+or their time does.
 """
 
+import asyncio
+import contextlib
+import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import Final
 
 from engine import log
 from engine.actors.feed import FeedActor
+from engine.actors.history import replay
 from engine.actors.mailbox import Dispatcher, LoopRef
 from engine.actors.order import OrderActor
+from engine.actors.repairs import Repairs
+from engine.actors.restarts import Restart
 from engine.actors.risk import RiskActor
+from engine.actors.roster import Roster, SessionParts
 from engine.actors.session import SessionActor
 from engine.actors.shell import Clock, post
 from engine.actors.spawner import Spawner
-from engine.actors.switchboard import SessionLines, Switchboard
+from engine.actors.switchboard import Switchboard
 from engine.domain.messages import (
-    DenyOrder,
-    EngineStarted,
     HaltScope,
-    LimitsLoaded,
     OrderChanged,
-    PositionsFilled,
-    ReleaseTurn,
     ResumeScope,
     StartSession,
-    SubmitOrder,
+    TimerFired,
 )
 from engine.domain.order import Order
-from engine.domain.ports import (
-    FeedGateway,
-    InstrumentGateway,
-    OrderGateway,
-    Recorded,
-    SessionGateway,
-)
-from engine.domain.risk import AccountRisk, LimitsChanged, RiskPolicy
-from engine.domain.session import SessionSettings
+from engine.domain.ports import Committed, Entry, NotCommitted, Recorded
+from engine.domain.risk import LimitsChanged, RiskPolicy
 from engine.domain.values import (
     LIVE,
     AccountId,
-    ConId,
     OrderId,
     Reason,
     Scope,
@@ -53,25 +50,25 @@ from engine.domain.values import (
     SessionName,
     TradingState,
 )
-from engine.domain.views import OrderView
+
+__all__ = ["SessionParts", "Supervisor"]
 
 _LOG = log.get("actors/supervisor")
 
+STOP_S_MAX: Final = 15.0
+"""How long a conversation may take to end: the gateway answers within 12 s."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionParts:
-    """One session with everything it needs to reach its gateway."""
+STOP_GROUP_S_MAX: Final = 5.0
+"""How long the actors of one kind may take to handle the mail that is there."""
 
-    settings: SessionSettings
-    session_gateway: SessionGateway
-    order_gateway: OrderGateway
-    feed_gateway: FeedGateway
-    instrument_gateway: InstrumentGateway
-    conids: tuple[ConId, ...]
+_LOOK_S: Final = 0.02
+
+RESYNC_MS: Final = 1_000
+"""After a full mailbox, the broker is asked again so soon, and not more often."""
 
 
 class Supervisor:
-    """The root of the engine's actors."""
+    """Holds no state of a business: who is there is in the roster, what is so in the actors."""
 
     def __init__(
         self,
@@ -81,99 +78,83 @@ class Supervisor:
         switchboard: Switchboard,
         spawner: Spawner,
         policy: RiskPolicy,
+        restart: Restart | None = None,
+        chance: random.Random | None = None,
     ) -> None:
-        self.problems: list[Reason] = []
-        self.halts: dict[Scope, HaltScope] = {}
-        self.sessions: dict[SessionName, SessionActor] = {}
-        self.feeds: dict[SessionName, FeedActor] = {}
-        self.risks: dict[AccountId, RiskActor] = {}
         self._dispatcher = dispatcher
         self._clock = clock
         self._switchboard = switchboard
         self._spawner = spawner
-        self._policy = policy
-        self._file_error: str | None = None
+        self._roster = Roster(
+            dispatcher=dispatcher,
+            clock=clock,
+            switchboard=switchboard,
+            spawner=spawner,
+            policy=policy,
+        )
+        self._repairs = Repairs(
+            self._roster,
+            halt=self._halt_account,
+            restart=restart or Restart(),
+            chance=chance or random.Random(),  # noqa: S311 - it spreads restarts, no secret
+        )
         self._rebuilt: list[OrderActor] = []
-        self._unclaimed: dict[AccountId, list[OrderView]] = {}
-        switchboard.refuse_turn = self._halted
-        dispatcher.on_failure = self._actor_failed
+        self._resyncs: dict[SessionName, asyncio.TimerHandle] = {}
+        self._stopping = False
+        switchboard.refuse_turn = self._refuse_turn
+        switchboard.halt = self._engine_halt
+        dispatcher.on_failure = self._repairs.actor_failed
+        dispatcher.on_full = self._mailbox_full
+
+    # --- who is there ------------------------------------------------------------------------
+
+    @property
+    def sessions(self) -> dict[SessionName, SessionActor]:
+        """The actors of all sessions, in order of configuration."""
+        return self._roster.sessions
+
+    @property
+    def feeds(self) -> dict[SessionName, FeedActor]:
+        """The actors of all feeds."""
+        return self._roster.feeds
+
+    @property
+    def risks(self) -> dict[AccountId, RiskActor]:
+        """The actors of all accounts' risk."""
+        return self._roster.risks
+
+    @property
+    def problems(self) -> tuple[Reason, ...]:
+        """The actors that failed and are not back, with the reason."""
+        return tuple(self._repairs.problems.values())
+
+    @property
+    def halts(self) -> dict[Scope, HaltScope]:
+        """What is halted."""
+        return self._roster.halts
 
     def add_session(self, parts: SessionParts) -> None:
         """Build a session's actors, and the risk of its configured accounts."""
+        self._roster.add_session(parts)
         name = parts.settings.name
-        session = SessionActor(
-            dispatcher=self._dispatcher,
-            clock=self._clock,
-            switchboard=self._switchboard,
-            settings=parts.settings,
-            gateway=parts.session_gateway,
-            on_accounts=self.add_accounts,
+        self._roster.lines[name].wire.on_answer = lambda order_id: self._repairs.answered(
+            name, order_id
         )
-        feed = FeedActor(
-            dispatcher=self._dispatcher,
-            clock=self._clock,
-            switchboard=self._switchboard,
-            session=name,
-            gateway=parts.feed_gateway,
-            conids=parts.conids,
-        )
-        self.sessions[name], self.feeds[name] = session, feed
-        self._switchboard.sessions[name] = SessionLines(
-            orders=parts.order_gateway,
-            feed=parts.feed_gateway,
-            instruments=parts.instrument_gateway,
-            session_ref=session.ref,
-            feed_ref=feed.ref,
-        )
-        self.add_accounts(name, parts.settings.accounts or ())
 
     def add_accounts(self, session: SessionName, accounts: Iterable[AccountId]) -> None:
         """Give every account its risk; one that has it keeps it."""
-        for account in accounts:
-            if account in self.risks:
-                continue
-            limits = self._policy.limits_for(account)
-            risk = AccountRisk(account, session, limits, file_error=self._file_error)
-            actor = RiskActor(
-                dispatcher=self._dispatcher,
-                clock=self._clock,
-                risk=risk,
-                spawner=self._spawner,
-            )
-            self.risks[account] = actor
-            self._switchboard.session_of[account] = session
-            self._switchboard.risks[account] = actor.begin()
-            for view in self._unclaimed.pop(account, ()):
-                actor.on_receive(OrderChanged(view=view))
-            for halt in self.halts.values():
-                actor.ref.tell(halt)
+        self._roster.add_accounts(session, accounts)
+
+    # --- the start -----------------------------------------------------------------------------
 
     def replay(self, records: Sequence[Recorded]) -> None:
         """Rebuild orders, reservations and halts; nothing is sent by it."""
-        orders: dict[OrderId, Order] = {}
-        last_seq: dict[OrderId, int] = {}
-        for recorded in records:
-            entry = recorded.entry
-            match entry.message:
-                case HaltScope():
-                    self._latch(entry.message)
-                case ResumeScope(scope=scope):
-                    self.halts.pop(scope, None)
-                case EngineStarted() | LimitsLoaded():
-                    continue
-                case message:
-                    assert entry.order_id is not None
-                    order = orders.setdefault(entry.order_id, Order())
-                    if not order.state_known and not isinstance(message, SubmitOrder | DenyOrder):
-                        # Without its first record there is no order that this could be of.
-                        _LOG.error("record_skipped", seq=recorded.seq, order_id=entry.order_id)
-                        continue
-                    order.replay(message, entry.at_ns)
-                    last_seq[entry.order_id] = recorded.seq
-        for order_id, order in orders.items():
-            if order.state_known:
-                self._bring_back(order, last_seq[order_id])
-        for halt in self.halts.values():
+        history = replay(records)
+        self._roster.halts.update(history.halts)
+        self._roster.journal.guards.update(history.guards)
+        for order, seq in history.orders.values():
+            self._bring_back(order, seq)
+        for halt in self._roster.halts.values():
             self._switchboard.tell_every_risk(halt)
 
     def _bring_back(self, order: Order, seq: int) -> None:
@@ -183,14 +164,10 @@ class Supervisor:
         self._switchboard.views.put(view)
         risk = self.risks.get(view.account)
         if risk is not None:
-            # Handled at once: a journal may hold more orders than a mailbox. Fills first, so
-            # that a correction of one is known for what it is.
-            fills = tuple(self._switchboard.as_fill(fill) for fill in order.fills.all())
-            risk.on_receive(PositionsFilled(fills=fills))
-            risk.on_receive(OrderChanged(view=view))
+            self._roster.reserve(risk, order, seq)
         else:
             # A denied order does not name its session, which may show the account later.
-            self._unclaimed.setdefault(view.account, []).append(view)
+            self._roster.unclaimed.setdefault(view.account, []).append(view)
         self._rebuilt.append(self._spawner.rebuild(order))
 
     def start(self) -> None:
@@ -201,84 +178,148 @@ class Supervisor:
             view = self._switchboard.views.get(actor.order.order_id)
             if session is not None and view is not None and view.state in LIVE:
                 self._switchboard.tell_session(session, OrderChanged(view=view))
-            actor.resume()
+            actor.guarded(actor.resume)
         self._rebuilt.clear()
+        guards = self._roster.journal.guards
         for name, session_actor in self.sessions.items():
             self.feeds[name].begin()
-            session_actor.begin().tell(StartSession())
+            session_actor.begin().tell(StartSession(guard=guards.get(name)))
+
+    # --- limits --------------------------------------------------------------------------------
 
     def apply_policy(self, policy: RiskPolicy) -> None:
         """Put new limits in force for every account."""
-        self._policy, self._file_error = policy, None
-        for account, actor in self.risks.items():
-            changed = LimitsChanged(limits=policy.limits_for(account), file_error=None)
-            post(actor.ref, changed)
+        self._roster.policy, self._roster.file_error = policy, None
+        self._tell_limits()
 
     def refuse_policy(self, error: str) -> None:
         """Keep the limits in force, and show why the file on disk is not used."""
-        self._file_error = error
+        self._roster.file_error = error
+        self._tell_limits()
+
+    def _tell_limits(self) -> None:
         for account, actor in self.risks.items():
-            limits = self._policy.limits_for(account)
-            post(actor.ref, LimitsChanged(limits=limits, file_error=error))
+            limits = self.policy.limits_for(account)
+            post(actor.ref, LimitsChanged(limits=limits, file_error=self.file_error))
 
     @property
     def policy(self) -> RiskPolicy:
         """The limits in force."""
-        return self._policy
+        return self._roster.policy
 
     @property
     def file_error(self) -> str | None:
         """Why the risk file on disk is not in force; None when it is."""
-        return self._file_error
+        return self._roster.file_error
+
+    # --- halts ---------------------------------------------------------------------------------
 
     def halt(self, halt: HaltScope) -> None:
         """Put a halt in force; the journal has it already."""
-        self._latch(halt)
-        self._switchboard.tell_every_risk(halt)
-
-    def _halted(self, ref: LoopRef) -> Reason | None:
-        """Say why an order must not be sent now although risk approved it before."""
-        actor = ref.actor
-        if not isinstance(actor, OrderActor) or not actor.order.state_known:
-            return None
-        risk = self.risks.get(actor.order.ticket.account)
-        return None if risk is None else risk.risk.sending_refusal(actor.order.ticket)
-
-    def _latch(self, halt: HaltScope) -> None:
         known = self.halts.get(halt.scope)
         if known is None or halt.level.strictness >= known.level.strictness:
             self.halts[halt.scope] = halt
+        self._switchboard.tell_every_risk(halt)
 
     def resume(self, resume: ResumeScope) -> None:
         """Lift a halt; the journal has it already."""
         self.halts.pop(resume.scope, None)
         self._switchboard.tell_every_risk(resume)
 
-    def _actor_failed(self, ref: LoopRef, error: BaseException) -> None:
-        what = f"{ref}: {type(error).__name__}: {error}"
-        reason = Reason(code="ACTOR_FAILED", message=what)
-        self.problems.append(reason)
+    def _halt_account(self, account: AccountId, why: str) -> None:
+        scope = Scope(kind=ScopeKind.ACCOUNT, key=account)
+        self._engine_halt(HaltScope(scope=scope, level=TradingState.HALT, reason=why, by="engine"))
+
+    def _engine_halt(self, halt: HaltScope) -> None:
+        """Put a halt of the engine itself in force, and have it written."""
+        self.halt(halt)
+        account = AccountId(halt.scope.key) if halt.scope.kind is ScopeKind.ACCOUNT else None
+        entry = Entry(at_ns=self._clock.wall_ns(), account=account, order_id=None, message=halt)
+
+        def written(result: Committed | NotCommitted) -> None:
+            if isinstance(result, NotCommitted):
+                what = f"{halt.scope} is halted until the engine stops: {result.reason.message}"
+                _LOG.critical("halt_not_written", what=what)
+
+        self._roster.journal.append(entry, written)
+
+    def _refuse_turn(self, ref: LoopRef) -> Reason | None:
+        """Say why an order must not be sent now although risk approved it before."""
         actor = ref.actor
+        if self._stopping:
+            return Reason(code="ENGINE_STOPPING", message="the engine is stopping")
+        if not isinstance(actor, OrderActor) or not actor.order.state_known:
+            return None
+        ticket = actor.order.ticket
+        risk = self.risks.get(ticket.account)
+        if risk is not None:
+            if risk.ref.paused or risk.ref.stopped:
+                # A halt may wait in its mail; what it knew of limits nobody can vouch for.
+                text = f"the risk of {ticket.account} failed and is not back"
+                return Reason(code="RISK_UNAVAILABLE", message=text)
+            refusal = risk.risk.sending_refusal(ticket)
+            if refusal is not None:
+                return refusal
+        if actor.order.coid is not None:
+            session = self._switchboard.session_for(ticket.account, actor.order.approved.session)
+            self._repairs.turns[session] = OrderId(actor.name)
+        return None
+
+    # --- what goes wrong -------------------------------------------------------------------------
+
+    def _mailbox_full(self, ref: LoopRef, _message: object) -> None:
+        """Ask the broker again soon, because what it told found no room."""
+        actor = ref.actor
+        session: SessionName | None = None
         match actor:
-            case OrderActor():
-                self._quarantine(actor)
+            case OrderActor() if actor.order.state_known:
+                session = self._switchboard.session_of.get(actor.order.ticket.account)
+            case FeedActor():
+                session = SessionName(actor.name)
             case RiskActor():
-                pass  # Without its risk, no order of the account can be approved.
-            case SessionActor() | FeedActor():
-                self.sessions[SessionName(actor.name)].close(reason)
+                session = self._switchboard.session_of.get(AccountId(actor.name))
             case _:
                 pass
+        if session is not None and session not in self._resyncs:
+            self._resyncs[session] = self._dispatcher.loop.call_later(
+                RESYNC_MS / 1_000, self._resync, session
+            )
 
-    def _quarantine(self, actor: OrderActor) -> None:
-        """Halt the account of an order whose state nobody can vouch for."""
-        if not actor.order.state_known:
-            return
-        account = actor.order.ticket.account
-        if actor.order.coid is not None:
-            session = self._switchboard.session_for(account, actor.order.approved.session)
-            release = ReleaseTurn(order_id=actor.order.order_id, session=session)
-            self._switchboard.tell_session(session, release)
-        scope = Scope(kind=ScopeKind.ACCOUNT, key=account)
-        reason = f"the actor of order {actor.name} failed; restart the engine to rebuild it"
-        halt = HaltScope(scope=scope, level=TradingState.HALT, reason=reason, by="engine")
-        self._switchboard.tell_risk(account, halt)
+    def _resync(self, session: SessionName) -> None:
+        del self._resyncs[session]
+        self._switchboard.tell_session(session, TimerFired(name="poll"))
+
+    # --- the end -------------------------------------------------------------------------------
+
+    async def stop(self, *, timeout_s: float = STOP_S_MAX) -> None:
+        """Give no turns any more, let conversations end, then stop everybody in order.
+
+        Nothing on the wire is cancelled. What is there when the time is over comes back in
+        doubt with the next start, and is looked for.
+        """
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._quiet()
+        self._repairs.stop()
+        for handle in self._resyncs.values():
+            handle.cancel()
+        orders = tuple(self._switchboard.order_refs())
+        for refs in (
+            orders,
+            tuple(actor.ref for actor in self.risks.values()),
+            tuple(actor.ref for actor in self.feeds.values()),
+            tuple(actor.ref for actor in self.sessions.values()),
+        ):
+            await self._dispatcher.stop(refs, timeout_s=STOP_GROUP_S_MAX)
+
+    async def _quiet(self) -> None:
+        """Return once no conversation is under way, and what came of them is durable."""
+        while self._busy():
+            while self._busy():  # noqa: ASYNC110 - both ends of it are other people's callbacks
+                await asyncio.sleep(_LOOK_S)
+            await self._roster.journal.settled()
+
+    def _busy(self) -> bool:
+        lines = self._roster.lines.values()
+        return self._dispatcher.busy or any(line.wire.conversations for line in lines)

@@ -7,40 +7,52 @@ rows can overtake the answer that names it.
 Rule 2: what is shown is durable. `publish` is called after the commit.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from engine import log, metrics
 from engine.actors.mailbox import LoopRef
 from engine.actors.shell import Clock, post
+from engine.actors.strangers import Strangers
 from engine.actors.views import Views
 from engine.domain.messages import (
     DeliverNews,
     ExecutionSeen,
+    ExternalOrderSeen,
     ForgetOrder,
     HaltScope,
     LearnAlias,
+    NoticeSeen,
     OrderChanged,
     OrderForgotten,
     OrderRowSeen,
     PositionFilled,
     PositionsFilled,
+    PromptRaised,
+    PromptStreamed,
     TurnGranted,
     TurnRefused,
     WriteRecord,
 )
-from engine.domain.ports import FeedGateway, InstrumentGateway, Journal, OrderGateway
+from engine.domain.ports import (
+    Committed,
+    DataGateway,
+    Entry,
+    FeedGateway,
+    InstrumentGateway,
+    Journal,
+    NotCommitted,
+    OrderGateway,
+)
 from engine.domain.values import (
     AccountId,
     BrokerOrderId,
-    BrokerStatus,
     Coid,
     Execution,
-    ExecutionId,
     OrderId,
     OrderRow,
+    OrderState,
     Reason,
     Scope,
     ScopeKind,
@@ -49,13 +61,14 @@ from engine.domain.values import (
     TradingState,
     is_our_coid,
 )
+from engine.domain.views import ExternalOrderView
 
 _LOG = log.get("actors/switchboard")
 
-STRANGERS_MAX: Final = 10_000
-"""Orders of others that are remembered; the oldest are forgotten first."""
-
-_OVER: Final = frozenset({BrokerStatus.FILLED, BrokerStatus.CANCELLED, BrokerStatus.INACTIVE})
+_NAMELESS: Final = frozenset(
+    {OrderState.SUBMITTING, OrderState.AWAITING_REPLY, OrderState.IN_DOUBT}
+)
+"""Our orders whose broker id may be learned any moment."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,15 +78,9 @@ class SessionLines:
     orders: OrderGateway
     feed: FeedGateway
     instruments: InstrumentGateway
+    data: DataGateway
     session_ref: LoopRef | None = None
     feed_ref: LoopRef | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class _Stranger:
-    session: SessionName
-    row: OrderRow | None = None
-    executions: dict[ExecutionId, Execution] = field(default_factory=dict)
 
 
 class Switchboard:
@@ -86,12 +93,19 @@ class Switchboard:
         self.risks: dict[AccountId, LoopRef] = {}
         self.session_of: dict[AccountId, SessionName] = {}
         self.refuse_turn: Callable[[LoopRef], Reason | None] = lambda _order: None
+        self.halt: Callable[[HaltScope], None] = lambda _halt: None
         self._shard = shard
         self._clock = clock
         self._orders: dict[OrderId, LoopRef] = {}
         self._by_coid: dict[Coid, OrderId] = {}
         self._by_broker_id: dict[tuple[AccountId, BrokerOrderId], OrderId] = {}
-        self._strangers: OrderedDict[tuple[AccountId, BrokerOrderId], _Stranger] = OrderedDict()
+        self._nameless: dict[AccountId, set[OrderId]] = {}
+        self._suspects: set[Coid] = set()
+        self._strangers = Strangers(
+            clock=clock,
+            on_external=self._write_external,
+            is_sending=lambda account: bool(self._nameless.get(account)),
+        )
 
     def connect_order(self, order_id: OrderId, coid: Coid | None, ref: LoopRef) -> None:
         """Let the order be found from now on."""
@@ -102,6 +116,10 @@ class Switchboard:
     def order_ref(self, order_id: OrderId) -> LoopRef | None:
         """Return the order's address, None when there is no such order."""
         return self._orders.get(order_id)
+
+    def order_refs(self) -> Iterable[LoopRef]:
+        """Return the addresses of all orders."""
+        return self._orders.values()
 
     def session_for(self, account: AccountId, approved: SessionName) -> SessionName:
         """Return the session of an order; its account may have moved since it was approved."""
@@ -148,6 +166,11 @@ class Switchboard:
             # Before the leaves shrink: counted twice for a moment is safe, not at all is not.
             execution = written.record.execution
             self.tell_risk(execution.account, self.as_fill(execution))
+        nameless = self._nameless.setdefault(view.account, set())
+        if view.broker_order_id is None and view.state in _NAMELESS:
+            nameless.add(view.order_id)
+        else:
+            nameless.discard(view.order_id)
         self.views.put(view)
         self.tell_risk(view.account, OrderChanged(view=view))
         session = self.session_of.get(view.account)
@@ -175,6 +198,7 @@ class Switchboard:
 
     def forget_order(self, forget: ForgetOrder) -> None:
         """There is no such order: its first record never became durable."""
+        self._nameless.get(forget.account, set()).discard(forget.order_id)
         self.views.forget(forget.order_id)
         self.tell_risk(forget.account, OrderForgotten(order_id=forget.order_id))
 
@@ -184,10 +208,9 @@ class Switchboard:
         """Let the broker's id mean the order, and hand over what came before we knew."""
         key = (learned.account, learned.broker_order_id)
         self._by_broker_id[key] = learned.order_id
-        stranger = self._strangers.pop(key, None)
+        stranger = self._strangers.claim(*key)
         if stranger is None:
             return
-        self._count_strangers(stranger.session)
         if stranger.row is not None:
             seen = OrderRowSeen(order_id=learned.order_id, row=stranger.row, source=Source.STREAM)
             self.tell_order(learned.order_id, seen)
@@ -199,15 +222,13 @@ class Switchboard:
 
     def deliver(self, session: SessionName, news: DeliverNews) -> None:
         """Hand rows and executions to their orders, in order."""
-        met = False
         for row in news.rows:
             order_id = self._find(row.account, row.broker_order_id, row.coid)
             if order_id is not None:
                 seen = OrderRowSeen(order_id=order_id, row=row, source=news.source)
                 self.tell_order(order_id, seen)
-            else:
-                self._meet(session, row)
-                met = True
+            elif self._strangers.meet(session, row, news.source) and row.coid is not None:
+                self._suspect(row.account, row.coid)
         strange_fills: dict[AccountId, list[PositionFilled]] = {}
         for execution in news.executions:
             order_id = self._find(execution.account, execution.broker_order_id, execution.coid)
@@ -215,14 +236,13 @@ class Switchboard:
                 fill = ExecutionSeen(order_id=order_id, execution=execution, source=news.source)
                 self.tell_order(order_id, fill)
             else:
-                self._meet_fill(session, execution)
+                self._strangers.meet_fill(session, execution)
                 fills = strange_fills.setdefault(execution.account, [])
                 fills.append(self.as_fill(execution))
         # One message an account: a day of others' trades must not fill a mailbox.
         for account, fills in strange_fills.items():
             self.tell_risk(account, PositionsFilled(fills=tuple(fills)))
-        if met:
-            self._count_strangers(session)
+        self._strangers.settle()
 
     def _find(
         self, account: AccountId, broker_id: BrokerOrderId | None, coid: Coid | None
@@ -231,40 +251,15 @@ class Switchboard:
             return self._by_coid[coid]
         return None if broker_id is None else self._by_broker_id.get((account, broker_id))
 
-    def _meet(self, session: SessionName, row: OrderRow) -> None:
-        stranger = self._stranger(session, row.account, row.broker_order_id)
-        known = stranger.row
-        # Rows are parts; keep what an older part said and this one does not.
-        stranger.row = row if known is None else _merged(known, row)
-        if row.coid is not None and (known is None or known.coid is None):
-            self._suspect(row.account, row.coid)
-
-    def _meet_fill(self, session: SessionName, execution: Execution) -> None:
-        if execution.broker_order_id is not None:
-            stranger = self._stranger(session, execution.account, execution.broker_order_id)
-            # Every read of the trades tells them again; one that knows its commission stays.
-            known = stranger.executions.get(execution.execution_id)
-            if known is None or known.commission is None:
-                stranger.executions[execution.execution_id] = execution
-
-    def _stranger(
-        self, session: SessionName, account: AccountId, broker_id: BrokerOrderId
-    ) -> _Stranger:
-        key = (account, broker_id)
-        if key not in self._strangers:
-            self._strangers[key] = _Stranger(session=session)
-            if len(self._strangers) > STRANGERS_MAX:
-                self._strangers.popitem(last=False)
-        return self._strangers[key]
-
     def _suspect(self, account: AccountId, coid: Coid) -> None:
         """Stop an account whose broker knows an order of ours that the journal does not.
 
         Then the journal is not the one that the order was sent from, and what else it
         lacks nobody can say.
         """
-        if not is_our_coid(coid, self._shard):
+        if coid in self._suspects or not is_our_coid(coid, self._shard):
             return
+        self._suspects.add(coid)
         reason = (
             f"the broker has order {coid} of this engine, the journal does not: is this an "
             "older or a new journal? Check, then resume the account"
@@ -273,20 +268,69 @@ class Switchboard:
         metrics.ANOMALIES.labels("switchboard", "journal_regression").inc()
         scope = Scope(kind=ScopeKind.ACCOUNT, key=account)
         halt = HaltScope(scope=scope, level=TradingState.HALT, reason=reason, by="engine")
-        self.tell_risk(account, halt)
+        self.halt(halt)
 
-    def _count_strangers(self, session: SessionName) -> None:
-        working = sum(
-            stranger.session == session
-            and stranger.row is not None
-            and stranger.row.status not in _OVER
-            for stranger in self._strangers.values()
+    # --- what is not ours ----------------------------------------------------------------
+
+    def external(self, account: AccountId) -> tuple[ExternalOrderView, ...]:
+        """Return the account's orders that this engine did not send, the newest first."""
+        return self._strangers.external(account)
+
+    def fills_of_strangers(self, account: AccountId) -> tuple[PositionFilled, ...]:
+        """Return the account's executions of orders that nobody here knows."""
+        return tuple(self.as_fill(one) for one in self._strangers.executions(account))
+
+    def write_notice(self, notice: NoticeSeen) -> None:
+        """Write down what the broker told people, and count it."""
+        metrics.NOTICES.labels(notice.session, notice.kind).inc()
+        _LOG.info(
+            "broker_notice",
+            session=notice.session,
+            kind=notice.kind,
+            notice_id=notice.notice_id,
+            text=notice.text,
         )
-        metrics.EXTERNAL_ORDERS.labels(session).set(working)
+        self._append(None, notice)
+
+    def deliver_prompt(self, session: SessionName, prompt: PromptStreamed) -> None:
+        """Ask the order that the prompt is about; one of somebody else's is left alone."""
+        accounts = (account for account, name in self.session_of.items() if name == session)
+        found = {
+            order_id
+            for account in accounts
+            if (order_id := self._by_broker_id.get((account, prompt.broker_order_id))) is not None
+        }
+        if len(found) == 1:
+            (order_id,) = found
+            metrics.NOTICES.labels(session, "prompt").inc()
+            self.tell_order(order_id, PromptRaised(order_id=order_id, question=prompt.question))
+            return
+        text = f"about order {prompt.broker_order_id}, which is not ours: "
+        notice = NoticeSeen(
+            session=session,
+            kind="prompt",
+            notice_id=prompt.question.question_id,
+            text=text + " / ".join(prompt.question.texts),
+        )
+        self.write_notice(notice)
+
+    def _write_external(self, session: SessionName, row: OrderRow) -> None:
+        status = row.status or row.unknown_status
+        _LOG.info(
+            "external_order_seen",
+            session=session,
+            account=row.account,
+            broker_order_id=row.broker_order_id,
+            status=status,
+        )
+        self._append(row.account, ExternalOrderSeen(session=session, row=row))
+
+    def _append(self, account: AccountId | None, message: NoticeSeen | ExternalOrderSeen) -> None:
+        entry = Entry(at_ns=self._clock.wall_ns(), account=account, order_id=None, message=message)
+        self.journal.append(entry, _observed)
 
 
-def _merged(known: OrderRow, news: OrderRow) -> OrderRow:
-    told = {
-        name: value for name in OrderRow.__slots__ if (value := getattr(news, name)) is not None
-    }
-    return replace(known, **told)
+def _observed(result: Committed | NotCommitted) -> None:
+    """Nothing is decided by what others do, so it is enough to say that it was not written."""
+    if isinstance(result, NotCommitted):
+        _LOG.error("observation_not_written", reason=result.reason.message)

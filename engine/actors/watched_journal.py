@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from engine.domain.ports import Committed, Entry, Journal, NotCommitted, Recorded
-from engine.domain.values import Reason
+from engine.domain.values import AccountId, OrderId, Reason
 from engine.domain.views import EventView
 
 UNAVAILABLE: Final = "JOURNAL_UNAVAILABLE"
@@ -48,3 +48,9 @@ class WatchedJournal:
     async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
         """Return durable entries after `after_seq`."""
         return await self._inner.read(after_seq=after_seq, limit=limit)
+
+    async def records(
+        self, *, account: AccountId | None = None, order_id: OrderId | None = None
+    ) -> tuple[Recorded, ...]:
+        """Return every durable entry of an account or an order."""
+        return await self._inner.records(account=account, order_id=order_id)

@@ -14,14 +14,9 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 from engine.api.strict_json import plain
 from engine.domain.values import (
-    Confidence,
-    OrderState,
-    OrderType,
-    Pending,
+    CashBalance,
     Reason,
     SessionState,
-    Side,
-    TimeInForce,
     TradingState,
 )
 from engine.domain.views import (
@@ -29,7 +24,6 @@ from engine.domain.views import (
     Aged,
     HealthView,
     LimitsView,
-    OrderView,
     PositionView,
     SessionView,
 )
@@ -49,6 +43,11 @@ def time_text(at_ns: int) -> str:
     seconds, rest_ns = divmod(at_ns, _NS)
     at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ns // 1000)
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def time_or_none(at_ns: int | None) -> str | None:
+    """Return a time as `time_text` does, None when there is none."""
+    return None if at_ns is None else time_text(at_ns)
 
 
 class Shown(BaseModel):
@@ -83,79 +82,12 @@ class ErrorAnswer(Shown):
     error: ErrorBody
 
 
-class OrderBody(Shown):
-    """An order as it durably is; `seq` is the event that made it so."""
-
-    order_id: str
-    client_order_id: str
-    account: str
-    conid: int
-    symbol: str
-    side: Side
-    type: OrderType
-    quantity: DecimalText
-    filled_quantity: DecimalText
-    remaining_quantity: DecimalText
-    average_price: DecimalText | None
-    limit_price: DecimalText | None
-    stop_price: DecimalText | None
-    tif: TimeInForce
-    strategy: str | None
-    state: OrderState
-    pending: Pending
-    confidence: Confidence
-    reason: ReasonBody | None
-    broker_order_id: str | None
-    created_at: TimeText
-    updated_at: TimeText
-    seq: int
-
-    @classmethod
-    def of(cls, view: OrderView) -> Self:
-        """Return the body of an order."""
-        return cls(
-            order_id=view.order_id,
-            client_order_id=view.client_order_id,
-            account=view.account,
-            conid=view.conid,
-            symbol=view.symbol,
-            side=view.side,
-            type=view.type,
-            quantity=view.quantity,
-            filled_quantity=view.filled_quantity,
-            remaining_quantity=view.remaining_quantity,
-            average_price=view.average_price,
-            limit_price=view.limit_price,
-            stop_price=None,
-            tif=view.tif,
-            strategy=view.strategy,
-            state=view.state,
-            pending=view.pending,
-            confidence=view.confidence,
-            reason=ReasonBody.of(view.reason),
-            broker_order_id=view.broker_order_id,
-            created_at=time_text(view.created_at_ns),
-            updated_at=time_text(view.updated_at_ns),
-            seq=view.seq,
-        )
-
-
-class DeniedAnswer(Shown):
-    """An order that the engine refused; it was never sent and never will be."""
-
-    order: OrderBody
-    error: ErrorBody
-
-
-class OrdersAnswer(Shown):
-    """Orders, newest first. `truncated` says that more pass the filter."""
-
-    orders: tuple[OrderBody, ...]
-    truncated: bool
-
-
 class SessionBody(Shown):
-    """A gateway session. `reason` says why it is not ready."""
+    """A gateway session. `reason` says why it is not ready.
+
+    `login_by` is when the login ends or, where one is needed, by when a person should have
+    logged in. Until `no_submit_until` the broker's calendar lets no order be sent.
+    """
 
     name: str
     state: SessionState
@@ -166,6 +98,9 @@ class SessionBody(Shown):
     since: TimeText
     socket_connected: bool
     last_heartbeat_age_ms: int | None
+    login_by: TimeText | None
+    login_failures: int
+    no_submit_until: TimeText | None
 
     @classmethod
     def of(cls, view: SessionView) -> Self:
@@ -180,6 +115,9 @@ class SessionBody(Shown):
             since=time_text(view.since_ns),
             socket_connected=view.socket_connected,
             last_heartbeat_age_ms=view.last_heartbeat_age_ms,
+            login_by=time_or_none(view.login_by_ns),
+            login_failures=view.login_failures,
+            no_submit_until=time_or_none(view.no_submit_until_ns),
         )
 
 
@@ -201,8 +139,32 @@ class AgedBody(Shown):
         return cls(value=aged.value, age_ms=aged.age_ms)
 
 
+class CashBody(Shown):
+    """An account's cash in one currency; `BASE` is all of it in the account's own."""
+
+    currency: str
+    cash: DecimalText | None
+    settled_cash: DecimalText | None
+    net_liquidation: DecimalText | None
+    exchange_rate: DecimalText | None
+
+    @classmethod
+    def of(cls, balance: CashBalance) -> Self:
+        """Return the body of a balance."""
+        return cls(
+            currency=balance.currency,
+            cash=balance.cash,
+            settled_cash=balance.settled_cash,
+            net_liquidation=balance.net_liquidation,
+            exchange_rate=balance.exchange_rate,
+        )
+
+
 class AccountBody(Shown):
-    """An account: may it trade, why not, and its money in its own currency."""
+    """An account: may it trade, why not, and its money in its own currency.
+
+    `cash` is by currency; it was read `cash_age_ms` ago, null when it never was.
+    """
 
     account: str
     session: str
@@ -215,6 +177,14 @@ class AccountBody(Shown):
     available_funds: AgedBody
     daily_pnl: AgedBody
     unrealized_pnl: AgedBody
+    excess_liquidity: AgedBody
+    buying_power: AgedBody
+    initial_margin: AgedBody
+    maintenance_margin: AgedBody
+    gross_position_value: AgedBody
+    total_cash: AgedBody
+    cash: tuple[CashBody, ...]
+    cash_age_ms: int | None
 
     @classmethod
     def of(cls, view: AccountView) -> Self:
@@ -231,6 +201,14 @@ class AccountBody(Shown):
             available_funds=AgedBody.of(view.available_funds),
             daily_pnl=AgedBody.of(view.daily_pnl),
             unrealized_pnl=AgedBody.of(view.unrealized_pnl),
+            excess_liquidity=AgedBody.of(view.excess_liquidity),
+            buying_power=AgedBody.of(view.buying_power),
+            initial_margin=AgedBody.of(view.initial_margin),
+            maintenance_margin=AgedBody.of(view.maintenance_margin),
+            gross_position_value=AgedBody.of(view.gross_position_value),
+            total_cash=AgedBody.of(view.total_cash),
+            cash=tuple(map(CashBody.of, view.cash)),
+            cash_age_ms=view.cash_age_ms,
         )
 
 

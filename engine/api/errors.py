@@ -18,15 +18,18 @@ from engine.domain.ports import (
     AmbiguousSymbol,
     EngineDraining,
     JournalUnavailable,
+    NotModifiable,
     UnknownAccount,
     UnknownOrder,
+    UnknownSession,
 )
-from engine.domain.values import Reason
+from engine.domain.values import Instrument, Reason
 
 Details: TypeAlias = Mapping[str, object]
 
 _SHOWN_CHARACTERS_MAX: Final = 64
 _FIELDS_NAMED_MAX: Final = 10
+_CANDIDATES_NAMED_MAX: Final = 20
 
 
 class ApiError(Exception):
@@ -116,32 +119,67 @@ def unknown_order(order_id: str) -> ApiError:
     )
 
 
+def unknown_session(name: str, known: Sequence[str]) -> ApiError:
+    """Return the 404 for a session that is not configured."""
+    return ApiError(
+        HTTPStatus.NOT_FOUND,
+        "UNKNOWN_SESSION",
+        f"session is {shown(name)}; this engine has no such session",
+        details={"field": "name", "value": detail(name), "allowed": list(known)[:100]},
+    )
+
+
 def ambiguous(symbol: AmbiguousSymbol) -> ApiError:
-    """Return the refusal of a symbol that means several contracts."""
+    """Return the refusal of a symbol that means several contracts.
+
+    A candidate whose conid is null is a step: it wants an expiry, a strike or a right.
+    """
     candidates = [
         {
-            "conid": instrument.conid,
+            "conid": instrument.conid or None,
             "symbol": instrument.symbol,
             "sec_type": instrument.sec_type,
             "exchange": instrument.exchange,
             "currency": instrument.currency,
             "name": instrument.name,
+            "expiry": instrument.expiry,
+            "strike": instrument.strike,
+            "right": instrument.right,
         }
         for instrument in symbol.candidates
     ]
-    conids = ", ".join(str(instrument.conid) for instrument in symbol.candidates)
+    count = max(symbol.count, len(candidates))
+    named = symbol.candidates[:_CANDIDATES_NAMED_MAX]
+    if all(instrument.conid for instrument in named):
+        how, choices = "its conid", [str(instrument.conid) for instrument in named]
+    else:
+        how, choices = "expiry, strike and right", [_particulars(each) for each in named]
+    rest = f" … ({count} in all)" if count > len(choices) else ""
     return ApiError(
         HTTPStatus.BAD_REQUEST,
         "AMBIGUOUS_SYMBOL",
         f"symbol is {shown(symbol.symbol)}, which means several contracts; "
-        f"name one by its conid: {conids}",
-        details={"field": "symbol", "value": detail(symbol.symbol), "candidates": candidates},
+        f"name one by {how}: {', '.join(choices)}{rest}",
+        details={
+            "field": "symbol",
+            "value": detail(symbol.symbol),
+            "candidates": candidates,
+            "count": count,
+        },
     )
+
+
+def _particulars(instrument: Instrument) -> str:
+    strike = None if instrument.strike is None else strict_json.plain(instrument.strike)
+    return " ".join(part for part in (instrument.expiry, strike, instrument.right) if part)
 
 
 _REASON_STATUS: Final[Mapping[str, int]] = {
     "INSTRUMENT_UNKNOWN": HTTPStatus.NOT_FOUND,
     "SEC_TYPE_UNSUPPORTED": HTTPStatus.BAD_REQUEST,
+    "QUERY_INVALID": HTTPStatus.BAD_REQUEST,
+    "BAD_PERIOD": HTTPStatus.BAD_REQUEST,
+    "TOO_MANY_CONIDS": HTTPStatus.BAD_REQUEST,
 }
 
 
@@ -161,6 +199,10 @@ def from_engine(error: Exception) -> ApiError | None:
             return unknown_account(str(error), ())
         case UnknownOrder():
             return unknown_order(str(error))
+        case UnknownSession():
+            return unknown_session(str(error), ())
+        case NotModifiable():
+            return ApiError(HTTPStatus.CONFLICT, "NOT_MODIFIABLE", str(error))
         case EngineDraining():
             return ApiError(
                 HTTPStatus.SERVICE_UNAVAILABLE,

@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from engine.api.answers import ReasonBody
 from engine.api.errors import ApiError, from_reason
 from engine.api.fields import INTERVALS_MS
 from engine.api.market_answers import (
@@ -12,6 +13,7 @@ from engine.api.market_answers import (
     BarsAnswer,
     InstrumentBody,
     InstrumentsAnswer,
+    MarketSource,
     QuoteBody,
     QuotesAnswer,
     SubscriptionAnswer,
@@ -19,16 +21,27 @@ from engine.api.market_answers import (
 )
 from engine.api.route import AnyRoute, Call, Route, answer
 from engine.api.wire import BarsQuery, InstrumentsQuery, Nothing, QuotesQuery
-from engine.domain.ports import AmbiguousSymbol
+from engine.domain.ports import AgedInstrument, AmbiguousSymbol, HistoryQuery
 from engine.domain.values import ConId, Reason
 
 
 async def _instruments(call: Call[InstrumentsQuery, Nothing]) -> web.Response:
-    result = await call.engine.instrument(call.query.symbol, exchange=call.query.exchange)
-    if isinstance(result, Reason):
-        raise from_reason(result)
-    found = result.candidates if isinstance(result, AmbiguousSymbol) else (result,)
-    return answer(InstrumentsAnswer(instruments=tuple(InstrumentBody.of(each) for each in found)))
+    query = call.query.contract_query()
+    result: AgedInstrument | AmbiguousSymbol | Reason
+    if query is None:
+        assert call.query.conid is not None, "the query has checked that"
+        result = await call.engine.contract(ConId(call.query.conid))
+    else:
+        result = await call.engine.instrument(query)
+    match result:
+        case Reason():
+            raise from_reason(result)
+        case AmbiguousSymbol(candidates=candidates, count=count):
+            several = tuple(InstrumentBody.of(each) for each in candidates)
+            return answer(InstrumentsAnswer(instruments=several, count=max(count, len(candidates))))
+        case AgedInstrument(instrument=instrument, age_ms=age_ms):
+            one = InstrumentBody.of(instrument, age_ms)
+            return answer(InstrumentsAnswer(instruments=(one,), count=1))
 
 
 async def _subscriptions(call: Call[Nothing, Nothing]) -> web.Response:
@@ -60,24 +73,64 @@ async def _unsubscribe(call: Call[Nothing, Nothing]) -> web.Response:
 
 async def _quotes(call: Call[QuotesQuery, Nothing]) -> web.Response:
     wanted = tuple(ConId(conid) for conid in call.query.conids)
-    known = call.engine.quotes(wanted)
-    seen = {quote.conid for quote, _ in known}
+    bodies = {
+        quote.conid: QuoteBody.of(quote, age_ms) for quote, age_ms in call.engine.quotes(wanted)
+    }
+    unknown = tuple(conid for conid in wanted if conid not in bodies)
+    reason = None
+    if unknown and call.query.snapshot:
+        read = await call.engine.snapshot(unknown)
+        if isinstance(read, Reason):
+            reason = read
+        else:
+            bodies |= {
+                quote.conid: QuoteBody.of(quote, age_ms, MarketSource.SNAPSHOT)
+                for quote, age_ms in read
+            }
     return answer(
         QuotesAnswer(
-            quotes=tuple(QuoteBody.of(quote, age_ms) for quote, age_ms in known),
-            missing=tuple(conid for conid in wanted if conid not in seen),
+            quotes=tuple(bodies[conid] for conid in wanted if conid in bodies),
+            missing=tuple(conid for conid in wanted if conid not in bodies),
+            reason=ReasonBody.of(reason),
         )
     )
 
 
 async def _bars(call: Call[BarsQuery, Nothing]) -> web.Response:
-    conid = call.conid()
     query = call.query
+    if query.period is not None and query.bar is not None:
+        return await _history(call, query.period, query.bar)
+    conid = call.conid()
     bars = call.engine.bars(conid, interval_ms=INTERVALS_MS[query.interval], limit=query.limit)
     if not bars and conid not in call.engine.subscriptions():
         raise _not_subscribed(conid)
-    shown = tuple(BarBody.of(bar) for bar in bars)
-    return answer(BarsAnswer(conid=conid, interval=query.interval, bars=shown))
+    return answer(
+        BarsAnswer(
+            conid=conid,
+            interval=query.interval,
+            bars=tuple(map(BarBody.of, bars)),
+            period=None,
+            source=MarketSource.STREAM,
+        )
+    )
+
+
+async def _history(call: Call[BarsQuery, Nothing], period: str, bar: str) -> web.Response:
+    conid = call.conid()
+    query = HistoryQuery(conid=conid, period=period, bar=bar, outside_rth=call.query.outside_rth)
+    bars = await call.engine.history(query)
+    if isinstance(bars, Reason):
+        raise from_reason(bars)
+    newest = bars if call.query.limit_given is None else bars[-call.query.limit_given :]
+    return answer(
+        BarsAnswer(
+            conid=conid,
+            interval=bar,
+            bars=tuple(map(BarBody.of, newest)),
+            period=period,
+            source=MarketSource.HISTORY,
+        )
+    )
 
 
 def _not_subscribed(conid: ConId) -> ApiError:
@@ -93,7 +146,7 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
     Route(
         method="GET",
         path="/v1/instruments",
-        summary="The contracts that a symbol can mean",
+        summary="The contract of a conid, or those that a symbol and its particulars can mean",
         query=InstrumentsQuery,
         body=Nothing,
         answers={200: InstrumentsAnswer},
@@ -142,7 +195,8 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
     Route(
         method="GET",
         path="/v1/quotes",
-        summary="The last known quotes of some contracts, with their age",
+        summary="The last known quotes of some contracts, with their age; one that is not "
+        "streamed is read from the broker",
         query=QuotesQuery,
         body=Nothing,
         answers={200: QuotesAnswer},
@@ -151,11 +205,12 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
     Route(
         method="GET",
         path="/v1/bars/{conid}",
-        summary="The newest closed bars of a contract, oldest first",
+        summary="The newest closed bars of a contract, oldest first; with period and bar those "
+        "of the broker's history",
         query=BarsQuery,
         body=Nothing,
         answers={200: BarsAnswer},
         handler=_bars,
-        errors=(404,),
+        errors=(404, 503),
     ),
 )

@@ -6,6 +6,7 @@ turned from text into a number, but for query parameters, which are always text.
 
 import re
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final, TypeVar
@@ -21,6 +22,7 @@ from engine.domain.values import (
     Side,
     TimeInForce,
     TradingState,
+    TrailingType,
 )
 
 
@@ -29,6 +31,39 @@ class Wait(StrEnum):
 
     ACK = "ack"
     TERMINAL = "terminal"
+
+
+class ChangeWait(StrEnum):
+    """What a modify waits for before it answers."""
+
+    SETTLED = "settled"
+
+
+class SecType(StrEnum):
+    """The broker's kinds of contracts. Which of them can be traded, the engine says."""
+
+    STK = "STK"
+    OPT = "OPT"
+    FUT = "FUT"
+    FOP = "FOP"
+    CASH = "CASH"
+    CRYPTO = "CRYPTO"
+    WAR = "WAR"
+    IOPT = "IOPT"
+    CFD = "CFD"
+    BOND = "BOND"
+    BILL = "BILL"
+    FUND = "FUND"
+    IND = "IND"
+    CMDTY = "CMDTY"
+    BAG = "BAG"
+
+
+class Right(StrEnum):
+    """Call or put."""
+
+    C = "C"
+    P = "P"
 
 
 _E = TypeVar("_E", bound=StrEnum)
@@ -40,6 +75,7 @@ CONID_MAX: Final = 2**31 - 1
 
 _DECIMAL_TEXT: Final = re.compile(r"[0-9]{1,32}(\.[0-9]{1,32})?")
 _INTEGER_TEXT: Final = re.compile(r"[0-9]{1,18}")
+_EXPIRY_TEXT: Final = re.compile(r"[0-9]{6}([0-9]{2})?")
 _KEY: Final = r"[A-Za-z0-9._:-]{1,64}"
 
 DECIMAL_ALLOWED: Final = (
@@ -111,6 +147,39 @@ def _choice(members: type[_E], *allowed: _E) -> Callable[[object], _E]:
         return member
 
     return check
+
+
+def read_trailing_type(value: object) -> TrailingType:
+    """Return how a trailing amount is meant.
+
+    `amt` and `%` are the broker's words and what an order shows; `amount` and `percent`
+    say the same.
+    """
+    allowed = "amt, % (also amount, percent)"
+    found = _TRAILING_TYPES.get(value) if isinstance(value, str) else None
+    if found is None:
+        raise refuse(allowed)
+    return found
+
+
+_TRAILING_TYPES: Final = {
+    "amt": TrailingType.AMOUNT,
+    "amount": TrailingType.AMOUNT,
+    "%": TrailingType.PERCENT,
+    "percent": TrailingType.PERCENT,
+}
+
+
+def read_expiry(value: object) -> str:
+    """Return a day `YYYYMMDD` or a month `YYYYMM` that is in the calendar."""
+    allowed = "a day YYYYMMDD or a month YYYYMM, such as 20261218 or 202612"
+    if not isinstance(value, str) or not _EXPIRY_TEXT.fullmatch(value):
+        raise refuse(allowed)
+    try:
+        date(int(value[:4]), int(value[4:6]), int(value[6:] or "1"))
+    except ValueError:
+        raise refuse(allowed) from None
+    return value
 
 
 def read_boolean(value: object) -> bool:
@@ -230,6 +299,10 @@ def _schema_integer(minimum: int, maximum: int) -> dict[str, object]:
 _CLIENT_ORDER_ID_ALLOWED: Final = "1 to 64 of A-Z a-z 0-9 . _ : -"
 _SYMBOL: Final = r"[A-Z0-9][A-Z0-9 .-]{0,31}"
 _EXCHANGE: Final = r"[A-Z0-9.]{1,16}"
+_PERIOD: Final = r"[1-9][0-9]{0,3}(min|h|d|w|m|y)"
+_PERIOD_ALLOWED: Final = "a count and min, h, d, w, m (months) or y, such as 2h, 5d or 3m"
+_BAR: Final = r"[1-9][0-9]?(min|h|d|w|m)"
+_BAR_ALLOWED: Final = "a count and min, h, d, w or m (months), such as 5min, 1h or 1d"
 _RESTRICTIONS: Final = (TradingState.REDUCE_ONLY, TradingState.CANCEL_ONLY, TradingState.HALT)
 _SEQUENCE_MAX: Final = 2**53 - 1
 
@@ -262,10 +335,24 @@ ExchangeText = Annotated[
     PlainValidator(_matching(_EXCHANGE, "1 to 16 of A-Z 0-9 .")),
     WithJsonSchema(_schema_text(_EXCHANGE)),
 ]
-StockText = Annotated[
+SecTypeName = Annotated[
+    SecType, PlainValidator(_choice(SecType)), WithJsonSchema(_schema_of(SecType))
+]
+RightName = Annotated[Right, PlainValidator(_choice(Right)), WithJsonSchema(_schema_of(Right))]
+CurrencyText = Annotated[
     str,
-    PlainValidator(_matching("STK", "STK, the only kind of contract in this version")),
-    WithJsonSchema({"type": "string", "const": "STK"}),
+    PlainValidator(_matching(r"[A-Z]{3,5}", "3 to 5 of A-Z, such as USD")),
+    WithJsonSchema(_schema_text(r"[A-Z]{3,5}")),
+]
+ExpiryText = Annotated[
+    str,
+    PlainValidator(read_expiry),
+    WithJsonSchema(_schema_text(r"[0-9]{6}([0-9]{2})?")),
+]
+TrailingTypeName = Annotated[
+    TrailingType,
+    PlainValidator(read_trailing_type),
+    WithJsonSchema({"type": "string", "enum": list(_TRAILING_TYPES)}),
 ]
 AccountText = Annotated[
     str,
@@ -322,12 +409,26 @@ QueryConIds = Annotated[
     PlainValidator(_conids),
     WithJsonSchema({"type": "string", "pattern": "^[0-9]+(,[0-9]+){0,99}$"}),
 ]
+QueryConId = Annotated[
+    int,
+    PlainValidator(_integer(1, CONID_MAX, text=True)),
+    WithJsonSchema(_schema_integer(1, CONID_MAX)),
+]
+PeriodText = Annotated[
+    str, PlainValidator(_matching(_PERIOD, _PERIOD_ALLOWED)), WithJsonSchema(_schema_text(_PERIOD))
+]
+BarText = Annotated[
+    str, PlainValidator(_matching(_BAR, _BAR_ALLOWED)), WithJsonSchema(_schema_text(_BAR))
+]
 IntervalName = Annotated[
     str,
     PlainValidator(read_interval),
     WithJsonSchema({"type": "string", "enum": list(INTERVALS_MS)}),
 ]
 WaitName = Annotated[Wait, PlainValidator(_choice(Wait)), WithJsonSchema(_schema_of(Wait))]
+ChangeWaitName = Annotated[
+    ChangeWait, PlainValidator(_choice(ChangeWait)), WithJsonSchema(_schema_of(ChangeWait))
+]
 WaitSeconds = Annotated[
     Decimal,
     PlainValidator(_wait_seconds),

@@ -27,6 +27,7 @@ _PATH_SCHEMAS: Final[Mapping[str, Json]] = {
     "account": {"type": "string", "pattern": "^[A-Za-z0-9]{1,32}$"},
     "order_id": {"type": "string", "pattern": "^[0-9A-Z]+-[0-9A-Z]+$"},
     "conid": {"type": "integer", "minimum": 1, "maximum": CONID_MAX},
+    "name": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,40}$"},
 }
 _ERRORS: Final[Mapping[int, str]] = {
     400: "A field is wrong; the error names it, its value and what is allowed",
@@ -35,7 +36,7 @@ _ERRORS: Final[Mapping[int, str]] = {
     404: "There is no such thing",
     406: "The answer exists only as an event stream",
     408: "The body came too slowly",
-    409: "The client_order_id already names another order",
+    409: "The client_order_id already names another order, or the order cannot be changed now",
     413: "The body is too large",
     415: "The body is not application/json",
     421: "The Host header is not one of the engine's names",

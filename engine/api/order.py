@@ -1,4 +1,4 @@
-"""Orders: submit, list, show, cancel.
+"""Orders: submit, list, show, modify, cancel.
 
 Rule: what is answered is durable. A submit is 202 with the order once the journal holds
 it, 422 when the engine refused it, and an error only when nothing was journaled; so a
@@ -11,14 +11,30 @@ from typing import Final
 
 from aiohttp import web
 
-from engine.api.answers import DeniedAnswer, ErrorBody, OrderBody, OrdersAnswer
-from engine.api.errors import ApiError, ambiguous, detail, shown, unknown_order
+from engine.api.answers import ErrorBody
+from engine.api.errors import ApiError, ambiguous, bad_field, detail, shown, unknown_order
 from engine.api.fields import Wait
 from engine.api.guard import ORDER_ID
+from engine.api.order_answers import DeniedAnswer, OrderBody, OrdersAnswer, RefusedChangeAnswer
 from engine.api.route import AnyRoute, Call, Route, answer, known_account
-from engine.api.wire import Nothing, OrdersQuery, SubmitBody, SubmitQuery
+from engine.api.wire import (
+    ModifyBody,
+    ModifyQuery,
+    Nothing,
+    OrdersQuery,
+    SubmitBody,
+    SubmitQuery,
+    price_fields,
+)
 from engine.domain.messages import RequestVerdict
-from engine.domain.ports import AmbiguousSymbol, OrderFilter, Submitted, UnknownOrder
+from engine.domain.ports import (
+    AmbiguousSymbol,
+    ChangeRefused,
+    Engine,
+    OrderFilter,
+    Submitted,
+    UnknownOrder,
+)
 from engine.domain.values import AccountId, ClientOrderId, OrderId, OrderState
 from engine.domain.views import OrderView
 
@@ -37,13 +53,16 @@ async def _submit(call: Call[SubmitQuery, SubmitBody]) -> web.Response:
             if answered.verdict is RequestVerdict.CONFLICT:
                 raise _conflict(call.body.client_order_id, order)
             if call.query.wait is not None and order.state is not OrderState.DENIED:
-                timeout = call.query.timeout or _WAIT_SECONDS
                 order = await call.engine.wait(
                     order.order_id,
                     terminal=call.query.wait is Wait.TERMINAL,
-                    timeout_ms=max(1, int(timeout * _MS_PER_SECOND)),
+                    timeout_ms=_wait_ms(call.query.timeout),
                 )
             return _submitted(order)
+
+
+def _wait_ms(timeout: Decimal | None) -> int:
+    return max(1, int((timeout or _WAIT_SECONDS) * _MS_PER_SECOND))
 
 
 def _submitted(order: OrderView) -> web.Response:
@@ -83,19 +102,50 @@ async def _list(call: Call[OrdersQuery, Nothing]) -> web.Response:
 
 
 async def _show(call: Call[Nothing, Nothing]) -> web.Response:
-    return answer(OrderBody.of(_known_order(call)))
+    return answer(OrderBody.of(_known_order(call.engine, call.path("order_id"))))
+
+
+async def _modify(call: Call[ModifyQuery, ModifyBody]) -> web.Response:
+    order = _known_order(call.engine, call.path("order_id"))
+    _refuse_foreign_terms(order, call.body)
+    try:
+        order = await call.engine.modify(order.order_id, call.body.change(), by=call.caller)
+    except ChangeRefused as refused:
+        reason = refused.reason
+        error = ErrorBody(code=reason.code, message=reason.message, details={})
+        unchanged = OrderBody.of(call.engine.order(order.order_id))
+        body = RefusedChangeAnswer(order=unchanged, error=error)
+        return answer(body, HTTPStatus.UNPROCESSABLE_ENTITY)
+    if call.query.wait is not None:
+        timeout_ms = _wait_ms(call.query.timeout)
+        order = await call.engine.wait_settled(order.order_id, timeout_ms=timeout_ms)
+    return answer(OrderBody.of(order), HTTPStatus.ACCEPTED)
+
+
+def _refuse_foreign_terms(order: OrderView, body: ModifyBody) -> None:
+    """Refuse terms that an order of this kind does not have."""
+    if body.quantity is not None and order.cash_quantity is not None:
+        raise bad_field(
+            field="quantity",
+            value=body.quantity,
+            allowed=f"nothing, order {order.order_id} is for an amount of money",
+        )
+    for field, value in (("limit_price", body.limit_price), ("stop_price", body.stop_price)):
+        if value is not None and field not in price_fields(order.type):
+            raise bad_field(
+                field=field, value=value, allowed=f"nothing, {order.type} has no {field}"
+            )
 
 
 async def _cancel(call: Call[Nothing, Nothing]) -> web.Response:
-    order_id = _known_order(call).order_id
+    order_id = _known_order(call.engine, call.path("order_id")).order_id
     order = await call.engine.cancel(order_id, by=call.caller)
     return answer(OrderBody.of(order), HTTPStatus.ACCEPTED)
 
 
-def _known_order(call: Call[Nothing, Nothing]) -> OrderView:
-    order_id = OrderId(call.path("order_id"))
+def _known_order(engine: Engine, order_id: str) -> OrderView:
     try:
-        return call.engine.order(order_id)
+        return engine.order(OrderId(order_id))
     except UnknownOrder:
         raise unknown_order(order_id) from None
 
@@ -130,6 +180,16 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
         answers={200: OrderBody},
         handler=_show,
         errors=(404,),
+    ),
+    Route(
+        method="PATCH",
+        path="/v1/orders/{order_id}",
+        summary="Ask for new terms of an order at the broker; what is not named stays as it is",
+        query=ModifyQuery,
+        body=ModifyBody,
+        answers={202: OrderBody, 422: RefusedChangeAnswer},
+        handler=_modify,
+        errors=(404, 409, 503),
     ),
     Route(
         method="DELETE",

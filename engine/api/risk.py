@@ -18,6 +18,7 @@ from engine.api.answers import (
     ResumeAnswer,
 )
 from engine.api.errors import bad_field
+from engine.api.order_answers import ExternalOrderBody, ExternalOrdersAnswer
 from engine.api.route import AnyRoute, Call, Route, answer, known_account
 from engine.api.wire import HaltBody, LimitsQuery, Nothing, ResumeBody
 from engine.domain.messages import HaltScope, ResumeScope
@@ -38,6 +39,12 @@ async def _positions(call: Call[Nothing, Nothing]) -> web.Response:
     account = call.account()
     positions = tuple(PositionBody.of(view) for view in call.engine.positions(account))
     return answer(PositionsAnswer(account=account, positions=positions))
+
+
+async def _external_orders(call: Call[Nothing, Nothing]) -> web.Response:
+    account = call.account()
+    orders = tuple(map(ExternalOrderBody.of, call.engine.external_orders(account)))
+    return answer(ExternalOrdersAnswer(account=account, orders=orders))
 
 
 async def _limits(call: Call[LimitsQuery, Nothing]) -> web.Response:
@@ -114,6 +121,16 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
         body=Nothing,
         answers={200: PositionsAnswer},
         handler=_positions,
+        errors=(404,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/accounts/{account}/external_orders",
+        summary="Orders of the account at the broker that this engine did not send",
+        query=Nothing,
+        body=Nothing,
+        answers={200: ExternalOrdersAnswer},
+        handler=_external_orders,
         errors=(404,),
     ),
     Route(

@@ -1,4 +1,4 @@
-"""`engine bars`: the newest closed time bars of a contract."""
+"""`engine bars`: closed time bars of a contract, streamed ones or the broker's history."""
 
 from typing import Annotated
 
@@ -25,13 +25,36 @@ def bars(
     api: Api,
     *,
     conid: Annotated[int, typer.Argument(metavar="CONID", min=1)],
-    interval: Annotated[str, typer.Option(help="The length of a bar: 1s, 1m.")] = "1s",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    interval: Annotated[
+        str | None, typer.Option(help="The length of a streamed bar: 1s (unless given), 1m.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option(help="From the broker's history: how far back, such as 1d, 3m.")
+    ] = None,
+    bar: Annotated[
+        str | None, typer.Option(help="With --period: the length of a bar, such as 5min, 1d.")
+    ] = None,
+    outside_rth: Annotated[
+        bool, typer.Option("--outside-rth", help="With --period: outside regular hours, too.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="At most so many; 20 streamed ones.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the newest closed bars of a contract, the oldest first."""
-    answer = api.get(f"/v1/bars/{conid}", {"interval": interval, "limit": limit})
+    if period is None and bar is None:
+        interval, limit = interval or "1s", limit or 20
+    query = {
+        "interval": interval,
+        "period": period,
+        "bar": bar,
+        "outside_rth": "true" if outside_rth else None,
+        "limit": limit,
+    }
+    answer = api.get(f"/v1/bars/{conid}", query)
     if as_json:
         print_json(answer)
     else:
-        print_table(COLUMNS, answer.part("bars"), none=f"no {interval} bar of {conid} has closed")
+        length = bar or interval
+        print_table(COLUMNS, answer.part("bars"), none=f"no {length} bar of {conid} has closed")

@@ -19,7 +19,9 @@ from engine.cli import (
     config,
     drain,
     events,
+    gateway,
     halt,
+    instruments,
     orders,
     positions,
     quotes,
@@ -70,11 +72,11 @@ def _options(
 
 
 _PANELS: Final = {
-    "Run": (run.run, run.demo, sim.sim),
+    "Run": (run.run, run.demo),
     "Look": (
-        sessions.sessions,
         accounts.accounts,
         positions.positions,
+        instruments.instruments,
         quotes.quotes,
         bars.bars,
         events.events,
@@ -85,7 +87,10 @@ _PANELS: Final = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         application.command(rich_help_panel=_panel)(_command)
+application.add_typer(sim.commands, name="sim", rich_help_panel="Run")
+application.add_typer(sessions.commands, name="sessions", rich_help_panel="Look")
 application.add_typer(orders.commands, name="orders", rich_help_panel="Act")
+application.add_typer(gateway.commands, name="gateway", rich_help_panel="Files")
 application.add_typer(config.commands, name="config", rich_help_panel="Files")
 application.add_typer(risk.commands, name="risk", rich_help_panel="Files")
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
-from engine.cli.output import say
+from engine.cli.output import note, say
 
 commands = typer.Typer(no_args_is_help=True, help="Check engine.yaml; print its schema.")
 
@@ -21,6 +22,28 @@ def check(*, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     names = ", ".join(session.name for session in config.sessions)
     say(f"{file} is good: {config.mode} mode, sessions {names}")
     say(f"{config.risk.file} is good: version {policy.version}")
+    for session in config.sessions:
+        _warn_of_reach(session.name, session.gateway)
+
+
+def _warn_of_reach(session: str, gateway: str) -> None:
+    """Say when a gateway on this machine can be reached from other machines, too."""
+    from engine.gateway import reach  # noqa: PLC0415 - as in `check`
+    from engine.gateway.tls import is_loopback  # noqa: PLC0415 - as in `check`
+
+    parts = urlsplit(gateway)
+    if not is_loopback(parts.hostname or ""):
+        note(
+            f"warning: the gateway of session {session} is at {gateway}, not on this machine: "
+            "who reaches that port can trade; see docs/gateway.md"
+        )
+        return
+    open_at = reach.answers_at(reach.addresses_of_this_machine(), parts.port or 443)
+    if open_at:
+        note(
+            f"warning: the gateway of session {session} also answers at {', '.join(open_at)} "
+            f"port {parts.port or 443}: who reaches it can trade; see docs/gateway.md"
+        )
 
 
 @commands.command("schema")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
-from engine.cli.api import Api, ApiFailure, api_from_options, parse_address
+from engine.cli.api import Api, ApiFailure, JsonObject, api_from_options, parse_address
 from engine.cli.output import fail
 
 P = ParamSpec("P")
@@ -66,6 +66,60 @@ def _address(text: str) -> Any:
         return parse_address(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _option(name: str, kind: Any, **settings: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, typer.Option(rich_help_panel="The contract", **settings)],
+    )
+
+
+_CONTRACT: Final = (
+    _option("conid", int, min=1, help="Instead of SYMBOL; it names the contract alone."),
+    _option("sec_type", str, metavar="TYPE", help="STK (unless given), OPT, FUT, CASH, CRYPTO."),
+    _option("exchange", str, help="Makes SYMBOL unique."),
+    _option("currency", str, help="Makes SYMBOL unique."),
+    _option("expiry", str, metavar="YYYYMMDD", help="A day, or a month YYYYMM."),
+    _option("strike", str, parser=decimal_text, metavar="PRICE"),
+    _option("right", str, metavar="C|P", help="Call or put."),
+)
+
+
+def takes_contract(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name a contract beside its SYMBOL.
+
+    The command's `contract` becomes those that were given, as the API names them.
+    """
+
+    @wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> None:
+        given = {parameter.name: options.pop(parameter.name) for parameter in _CONTRACT}
+        contract: JsonObject = {name: value for name, value in given.items() if value is not None}
+        command(*arguments, contract=contract, **options)
+
+    signature = inspect.signature(command)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "contract"]
+    wrapped.__signature__ = signature.replace(  # type: ignore[attr-defined]  # a function takes it
+        parameters=[*own, *_CONTRACT]
+    )
+    return wrapped
+
+
+def check_contract(symbol: str | None, contract: JsonObject) -> None:
+    """Refuse a contract that is named by both SYMBOL and --conid, or by neither."""
+    if symbol is not None and symbol.startswith("-"):
+        message = f"there is no option {symbol}"
+        raise typer.BadParameter(message)
+    if (symbol is None) == ("conid" not in contract):
+        message = "name the contract by SYMBOL or by --conid, by exactly one of them"
+        raise typer.BadParameter(message)
+    if "conid" in contract and len(contract) > 1:
+        others = ", ".join(f"--{name.replace('_', '-')}" for name in contract if name != "conid")
+        message = f"{others} goes with SYMBOL; a conid is unique"
+        raise typer.BadParameter(message)
 
 
 _PANEL: Final = "The engine to ask"

@@ -24,6 +24,7 @@ COLUMNS = (
         cell=lambda row: "-" if row.get("age_ms") is None else duration(row["age_ms"] / 1000),
         right=True,
     ),
+    column("source"),
 )
 
 
@@ -34,11 +35,13 @@ def quotes(
     conids: Annotated[list[int], typer.Argument(metavar="CONID", min=1)],
     as_json: JsonOption = False,
 ) -> None:
-    """Show the last quotes of contracts that are streamed."""
+    """Show the last quotes of contracts; one that is not streamed is read from the broker."""
     answer = api.get("/v1/quotes", {"conids": ",".join(map(str, conids))})
     if as_json:
         print_json(answer)
     else:
         print_table(COLUMNS, answer.part("quotes"), none="no quote is known of these contracts")
         if answer.part("missing"):
-            note(f"no quote is known of {shown(answer.part('missing'))}; are they subscribed?")
+            why = answer.part("reason")
+            rest = "are they subscribed?" if why is None else shown(why)
+            note(f"no quote is known of {shown(answer.part('missing'))}; {rest}")

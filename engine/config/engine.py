@@ -192,6 +192,15 @@ class MarketData(Section):
         return tuple(parse_interval(text) or 0 for text in self.bars)
 
 
+class FuturesOperator(Section):
+    """Who enters orders for futures of US exchanges; the exchanges want to know."""
+
+    ext_operator: str = Field(
+        pattern=r"^[\x21-\x7e]{1,64}$", description="text of up to 64 printable characters"
+    )
+    manual: bool = Field(description="true for a person's orders, false for a program's")
+
+
 class Log(Section):
     """How much is logged."""
 
@@ -217,6 +226,9 @@ class Pacing(Section):
     )
     penalty_ms: int = Field(
         default=600_000, ge=0, le=3_600_000, description="from 0 to 3_600_000 milliseconds"
+    )
+    penalty_ms_max: int = Field(
+        default=3_600_000, ge=0, le=86_400_000, description="from 0 to 86_400_000 milliseconds"
     )
 
 
@@ -253,6 +265,14 @@ class SessionConfig(Section):
         BeforeValidator(_tuple),
     ] = Field(description="a list of account ids, or all (in paper mode only)")
     market_data: Literal["on", "off"] = Field(default="on", description="on or off")
+    calendar: Literal["america", "europe", "asia", "none"] = Field(
+        default="america",
+        description="america, europe or asia (the region whose nightly reset and maintenance "
+        "apply), or none (for a simulated gateway)",
+    )
+    login_grace_s: int = Field(
+        default=300, ge=10, le=86_400, description="from 10 to 86_400 seconds"
+    )
     suppress_questions: Annotated[tuple[QuestionKind, ...], BeforeValidator(_tuple)] = Field(
         default=(),
         max_length=51,
@@ -289,6 +309,9 @@ class EngineConfig(Section):
     ] = Field(default_factory=dict, description="a mapping of account ids to short names")
     log: Log = Field(default_factory=Log, description="a mapping")
     pacing: Pacing = Field(default_factory=Pacing, description="a mapping")
+    futures_operator: FuturesOperator | None = Field(
+        default=None, description="a mapping of ext_operator and manual"
+    )
     sessions: Annotated[tuple[SessionConfig, ...], BeforeValidator(_tuple)] = Field(
         min_length=1, description="a list of at least one session"
     )

@@ -6,6 +6,7 @@ a message through the `tell` that the port was given.
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol, TypeAlias
 
 from engine.domain.messages import (
@@ -14,6 +15,7 @@ from engine.domain.messages import (
     FeedMessage,
     HaltScope,
     JournalMessage,
+    ModifyAtBroker,
     OrderAnswered,
     PlaceAtBroker,
     ReplyAtBroker,
@@ -33,11 +35,14 @@ from engine.domain.values import (
     OrderState,
     Quote,
     Reason,
+    SessionName,
+    Terms,
     Ticket,
 )
 from engine.domain.views import (
     AccountView,
     EventView,
+    ExternalOrderView,
     HealthView,
     LimitsView,
     OrderView,
@@ -51,6 +56,17 @@ class OrderEncoder(Protocol):
 
     def encode(self, ticket: Ticket, coid: Coid) -> bytes:
         """Return the request body of this order."""
+        ...
+
+    def encode_change(self, ticket: Ticket, coid: Coid, terms: Terms) -> bytes:
+        """Return the request body that gives the order these terms: its whole ticket."""
+        ...
+
+    def refusal(self, ticket: Ticket) -> Reason | None:
+        """Say why this ticket cannot be written at all, None when it can.
+
+        A future, for instance, needs the operator that the configuration names.
+        """
         ...
 
 
@@ -71,6 +87,10 @@ class OrderGateway(Protocol):
 
     def cancel(self, effect: CancelAtBroker, tell: Callable[[OrderAnswered], None]) -> None:
         """Ask for the cancel; it overtakes everything else that waits for the gateway."""
+        ...
+
+    def modify(self, effect: ModifyAtBroker, tell: Callable[[OrderAnswered], None]) -> None:
+        """Send the changed ticket unless `send_by_ns` has passed; that is NOT_SENT."""
         ...
 
 
@@ -111,24 +131,77 @@ class FeedGateway(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContractQuery:
+    """What a client says of a contract. A symbol alone means a stock.
+
+    `expiry` is `YYYYMMDD` or `YYYYMM`, `right` is `C` or `P`.
+    """
+
+    symbol: str
+    sec_type: str = "STK"
+    exchange: str | None = None
+    currency: str | None = None
+    expiry: str | None = None
+    strike: Decimal | None = None
+    right: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AmbiguousSymbol:
-    """A symbol that means several contracts; the client must name a conid."""
+    """A symbol that means several contracts; the client must name a conid.
+
+    `candidates` has the first ones, with what is known of them; `count` is how many
+    there are.
+    """
 
     symbol: str
     candidates: tuple[Instrument, ...]
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgedInstrument:
+    """A contract, and how long ago the broker was asked about it."""
+
+    instrument: Instrument
+    age_ms: int
 
 
 class InstrumentGateway(Protocol):
-    """Looks contracts up at the broker, and remembers them."""
+    """Looks contracts up at the broker, and remembers them for a day."""
 
     async def by_conid(self, conid: ConId) -> Instrument | Reason:
         """Return the contract with its trading rules, or why it could not be had."""
         ...
 
-    async def by_symbol(
-        self, symbol: str, *, exchange: str | None = None
-    ) -> Instrument | AmbiguousSymbol | Reason:
-        """Return the one stock of that symbol, or why there is not exactly one."""
+    async def find(self, query: ContractQuery) -> Instrument | AmbiguousSymbol | Reason:
+        """Return the one contract that fits, or why there is not exactly one."""
+        ...
+
+    def age_ms(self, conid: ConId) -> int | None:
+        """Return how old our knowledge of a contract is, None without any."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryQuery:
+    """Bars of the past, in the broker's words: `period` `1d`, `bar` `5min`."""
+
+    conid: ConId
+    period: str
+    bar: str
+    outside_rth: bool = False
+
+
+class DataGateway(Protocol):
+    """Reads market data over REST. A refusal is a `Reason`; nothing here raises."""
+
+    async def snapshot(self, conids: Sequence[ConId]) -> tuple[Quote, ...] | Reason:
+        """Return the quotes of up to 100 contracts; one without any data is left out."""
+        ...
+
+    async def history(self, query: HistoryQuery) -> tuple[Bar, ...] | Reason:
+        """Return up to 1,000 bars, oldest first, with real volumes."""
         ...
 
 
@@ -193,17 +266,32 @@ class Journal(Protocol):
         """The newest durable entry, 0 in an empty journal."""
         ...
 
+    async def records(
+        self, *, account: AccountId | None = None, order_id: OrderId | None = None
+    ) -> tuple[Recorded, ...]:
+        """Return every durable entry of an account or an order, oldest first, while running."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitRequest:
     """A submit as the API read it: a ticket that may still name its contract by symbol.
 
-    `ticket.conid` is 0 and `ticket.symbol` set when the client gave a symbol.
+    `ticket.conid` is 0 and `query` set when the client gave a symbol.
     """
 
     ticket: Ticket
-    exchange: str | None
+    query: ContractQuery | None
     request_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermsChange:
+    """What a client wants changed of an order; None leaves as it is."""
+
+    quantity: Decimal | None = None
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +316,22 @@ class UnknownAccount(Exception):  # noqa: N818 - as above
 
 class UnknownOrder(Exception):  # noqa: N818 - as above
     """No order has that id."""
+
+
+class UnknownSession(Exception):  # noqa: N818 - as above
+    """No session has that name."""
+
+
+class NotModifiable(Exception):  # noqa: N818 - as above
+    """The order is not one that can be changed now; the text says why."""
+
+
+class ChangeRefused(Exception):  # noqa: N818 - as above
+    """Risk refused the new terms; nothing was journaled and the old terms stay."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
 
 
 SubmitResult: TypeAlias = Submitted | AmbiguousSymbol
@@ -292,6 +396,26 @@ class Engine(Protocol):
         """
         ...
 
+    async def modify(self, order_id: OrderId, change: TermsChange, *, by: str) -> OrderView:
+        """Ask for new terms and return the order, durable, with `pending` replace.
+
+        Raises `UnknownOrder`, `NotModifiable`, `ChangeRefused`, `EngineDraining` or
+        `JournalUnavailable`.
+        """
+        ...
+
+    def external_orders(self, account: AccountId) -> tuple[ExternalOrderView, ...]:
+        """Orders at the broker that this engine did not send. Raises `UnknownAccount`."""
+        ...
+
+    async def retry_login(self, session: SessionName, *, reason: str, by: str) -> SessionView:
+        """Let a locked session try again. Raises `UnknownSession`."""
+        ...
+
+    async def history(self, query: HistoryQuery) -> tuple[Bar, ...] | Reason:
+        """Bars of the past, from the broker."""
+        ...
+
     async def wait(self, order_id: OrderId, *, terminal: bool, timeout_ms: int) -> OrderView:
         """Return the order once it is acknowledged (or terminal), or as it is at the timeout."""
         ...
@@ -324,10 +448,20 @@ class Engine(Protocol):
         """Stop streaming; False when it was not streamed."""
         ...
 
-    async def instrument(
-        self, symbol: str, *, exchange: str | None
-    ) -> Instrument | AmbiguousSymbol | Reason:
-        """Look a symbol up."""
+    async def instrument(self, query: ContractQuery) -> AgedInstrument | AmbiguousSymbol | Reason:
+        """Look a contract up."""
+        ...
+
+    async def contract(self, conid: ConId) -> AgedInstrument | Reason:
+        """Look a contract up by its id."""
+        ...
+
+    async def wait_settled(self, order_id: OrderId, *, timeout_ms: int) -> OrderView:
+        """Return the order once no change is pending, or as it is at the timeout."""
+        ...
+
+    async def snapshot(self, conids: Sequence[ConId]) -> tuple[tuple[Quote, int], ...] | Reason:
+        """Quotes that are not streamed, read from the broker, with their ages in ms."""
         ...
 
     def events(self, after_seq: int) -> AsyncIterator[EventView]:

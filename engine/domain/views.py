@@ -6,15 +6,18 @@ the journal record that made it so. Ages are milliseconds at the moment of askin
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from engine.domain.values import (
     AccountId,
     BrokerOrderId,
+    CashBalance,
     ClientOrderId,
     Coid,
     Confidence,
     ConId,
     OrderId,
+    OrderRow,
     OrderState,
     OrderType,
     Pending,
@@ -22,8 +25,10 @@ from engine.domain.values import (
     SessionName,
     SessionState,
     Side,
+    Terms,
     TimeInForce,
     TradingState,
+    TrailingType,
 )
 
 
@@ -57,11 +62,34 @@ class OrderView:
     updated_at_ns: int
     seq: int
     request_sha256: str
+    sec_type: str = "STK"
+    cash_quantity: Decimal | None = None
+    stop_price: Decimal | None = None
+    trailing_type: TrailingType | None = None
+    trailing_amount: Decimal | None = None
+    cap_price: Decimal | None = None
+    outside_rth: bool = False
+    wanted: Terms | None = None
+    """The terms that a modify under way asks for; the others are those in force."""
+    quantity_max: Decimal = Decimal(0)
+    """Units that may fill at most where `cash_quantity` is given; else 0."""
 
     @property
     def remaining_quantity(self) -> Decimal:
-        """What could still fill, whatever the state; never negative."""
+        """What could still fill, whatever the state; never negative.
+
+        Of an order for a cash quantity nobody can say.
+        """
         return max(self.quantity - self.filled_quantity, Decimal(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalOrderView:
+    """An order at the broker that this engine did not send; `row` is what was seen of it."""
+
+    session: SessionName
+    row: OrderRow
+    seen_at_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +105,12 @@ class SessionView:
     since_ns: int
     socket_connected: bool
     last_heartbeat_age_ms: int | None
+    login_by_ns: int | None = None
+    """Wall time, epoch nanoseconds: when this login ends; in LOGIN_REQUIRED and LOCKED_OUT,
+    by when a person should have logged in. None when nobody knows."""
+    login_failures: int = 0
+    no_submit_until_ns: int | None = None
+    """Wall time until which the broker's calendar lets no order be sent; None outside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +119,9 @@ class Aged:
 
     value: Decimal | None
     age_ms: int | None
+
+
+NEVER: Final = Aged(value=None, age_ms=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +139,14 @@ class AccountView:
     available_funds: Aged
     daily_pnl: Aged
     unrealized_pnl: Aged
+    excess_liquidity: Aged = NEVER
+    buying_power: Aged = NEVER
+    initial_margin: Aged = NEVER
+    maintenance_margin: Aged = NEVER
+    gross_position_value: Aged = NEVER
+    total_cash: Aged = NEVER
+    cash: tuple[CashBalance, ...] = ()
+    cash_age_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,9 @@
 Rule 1: every request gets its turn from the pacer and has a deadline; every answer has a
 limit of bytes. The gateway itself never times out, and loses bodies without a length.
 
-Rule 2: what changes something is written once. aiohttp would repeat a DELETE whose
-connection broke, so the write hook refuses the second time.
+Rule 2: a request is written once. aiohttp would repeat a GET or a DELETE whose connection
+broke; a repeated order is worse than none, and a repeated read comes sooner than the
+broker allows. So the write hook refuses the second time.
 
 Rule 3: `NoAnswer.sent` is False only when not one byte was written: the hook runs right
 before the first one, after the connection is open, and is where `send_by_ns` counts.
@@ -18,19 +19,23 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from engine import log, metrics
 from engine.domain.values import SessionName
-from engine.gateway.pacing import Lane, Pacer, Pacing, Waiter
+from engine.gateway.pacing import Lane, Pacing, Waiter
 from engine.gateway.tls import TlsPolicy, check_url, verification
+from engine.gateway.turns import TooFast, TooLate, Turns
+from engine.gateway.wire.session import refuses_pace
 
 __all__ = [
+    "SOCKETS",
     "Answer",
     "Broken",
+    "Connector",
     "GatewayClient",
     "Lane",
     "NoAnswer",
@@ -41,19 +46,18 @@ __all__ = [
 
 T = TypeVar("T")
 
+Connector: TypeAlias = Callable[..., aiohttp.BaseConnector]
+"""What makes the connections of a pool; it is called as `aiohttp.TCPConnector` is."""
+SOCKETS: Final[Connector] = aiohttp.TCPConnector
 USER_AGENT: Final = "ibkr-execution-engine"
 ORDER_ANSWER_BYTES_MAX: Final = 256 * 1024
 LIST_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 
-_NS_PER_MS: Final = 1_000_000
 _CONNECT_MS: Final = 5_000
 _DEADLINE_MS: Final = 12_000
 """The broker gives up on its own backend after ten seconds; its 503 should still be heard."""
-_TURN_WAIT_MS: Final = 30_000
 _IDLE_REUSE_S: Final = 4
 """A connection idle for longer may be half gone already."""
-_TOO_MANY_REQUESTS: Final = 429
-_TOO_LATE: Final = "the moment to send had passed"
 
 _log = log.get("gateway.client")
 
@@ -63,8 +67,8 @@ class Request:
     """One request to the gateway.
 
     `path` is below `/v1/api` and may have a query. `endpoint` is the path with its
-    variable parts named, for pacing and metrics. `send_by_ns` is monotonic: later than
-    that not a byte is written. `changes` marks what must never be written twice.
+    variable parts named, for its limit and for metrics. `send_by_ns` is monotonic: later than
+    that not a byte is written. What `changes` something gets a fresh connection.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -74,7 +78,6 @@ class Request:
     body: bytes | None = None
     changes: bool = False
     send_by_ns: int | None = None
-    interval_ms: int = 0
     answer_bytes_max: int = LIST_ANSWER_BYTES_MAX
     deadline_ms: int = _DEADLINE_MS
 
@@ -109,12 +112,8 @@ class NoAnswer:
     message: str
 
 
-class _TooLate(Exception):  # noqa: N818 - says what happened, is caught in this file
-    """The moment to send had passed when the connection was open."""
-
-
-class _SecondWrite(Exception):  # noqa: N818 - as above
-    """The library wanted to write a request again that must be written once."""
+class _SecondWrite(Exception):  # noqa: N818 - says what happened, is caught in this file
+    """The library wanted to write a request again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,6 +121,8 @@ class _Exchange:
     """How far a request has come; the write hook keeps it."""
 
     request: Request
+    turn: Waiter
+    began_ns: int
     timeout: asyncio.Timeout | None = None
     written_at: float | None = None
     is_probe: bool = False
@@ -129,6 +130,10 @@ class _Exchange:
     @property
     def written(self) -> bool:
         return self.written_at is not None
+
+    def refuse_second(self) -> None:
+        if self.written:
+            raise _SecondWrite
 
 
 @dataclass(slots=True, eq=False, repr=False)  # the token in it must not get into a log
@@ -144,12 +149,12 @@ class GatewayClient:
     tls: TlsPolicy = field(kw_only=True)
     pacing: Pacing = field(kw_only=True)
     clock: Callable[[], int] = field(kw_only=True, default=time.monotonic_ns)
+    connector: Connector = field(kw_only=True, default=SOCKETS)
     stream_token: str | None = field(init=False, default=None)
     """The token that the broker's stream may ask for; every tickle brings it."""
     _verification: Any = field(init=False)
-    _pacer: Pacer = field(init=False)
-    _turns: dict[Waiter, asyncio.Future[None]] = field(init=False, default_factory=dict)
-    _wake: asyncio.TimerHandle | None = field(init=False, default=None)
+    _turns: Turns = field(init=False)
+    _upgrades: list[Waiter] = field(init=False, default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _kept: aiohttp.ClientSession | None = field(init=False, default=None)
     _fresh: aiohttp.ClientSession | None = field(init=False, default=None)
@@ -159,16 +164,20 @@ class GatewayClient:
         """Check what was configured, before anything runs."""
         self.url = check_url(self.url)
         self._verification = verification(self.tls, self.url)
-        self._pacer = Pacer(self.pacing)
+        self._turns = Turns(self.session, self.pacing, self.clock)
 
     async def start(self) -> None:
         """Make the connection pools. Nothing is connected yet."""
         self._kept = self._pool(force_close=False, keepalive_timeout=_IDLE_REUSE_S)
         self._fresh = self._pool(force_close=True)
 
-    def defer(self, endpoint: str, interval_ms: int) -> None:
-        """Let an endpoint rest for its interval, as if it had just answered."""
-        self._pacer.note_answer(endpoint, interval_ms, self.clock())
+    def defer(self, endpoint: str) -> None:
+        """Let an endpoint rest for the time of its limit, as if it had just answered."""
+        self._turns.defer(endpoint)
+
+    def measure(self) -> None:
+        """Set the gauges of the pace, which change with time alone; call it every second."""
+        self._turns.measure()
 
     async def close(self) -> None:
         """End everything; requests under way are answered first, as broken off."""
@@ -178,8 +187,7 @@ class GatewayClient:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._wake is not None:
-            self._wake.cancel()
+        self._turns.close()
         for pool in (self._kept, self._fresh):
             if pool is not None:
                 await pool.close()
@@ -207,26 +215,24 @@ class GatewayClient:
 
     async def request(self, request: Request) -> Answer | NoAnswer:
         """Make one request and return its answer, or why there is none. It does not raise."""
-        exchange = _Exchange(request=request)
+        exchange: _Exchange | None = None
         try:
-            refusal = await self._turn(request)
-            if refusal is not None:
-                return refusal
-            exchange.is_probe = self._pacer.penalty_ms(self.clock()) is not None
+            turn = await self._turn(request)
+            if isinstance(turn, NoAnswer):
+                return turn
+            exchange = self._begin(request, turn)
+            result: Answer | NoAnswer | None = None
             try:
                 result = await self._exchange(exchange)
             finally:
-                self._pacer.finish()
-                now_ns = self.clock()
-                self._pacer.note_answer(request.endpoint, request.interval_ms, now_ns)
-                self._pump()
+                lost = isinstance(result, NoAnswer) and result.why is Broken.TIMEOUT
+                self._turns.finish(turn, lost=lost)
         except asyncio.CancelledError:
             if not self._closing:
                 raise
-            result = NoAnswer(
-                why=Broken.CLOSED, sent=exchange.written, message="the engine is stopping"
-            )
-        self._count(exchange, result)
+            result = _stopping(sent=exchange is not None and exchange.written)
+        if exchange is not None:
+            self._count(exchange, result)
         return result
 
     async def open(self, path: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
@@ -235,24 +241,34 @@ class GatewayClient:
         The caller closes the response. Raises what aiohttp raises.
         """
         assert self._fresh is not None, "start() comes first"
-        response = await self._fresh.get(
-            self._target(path),
-            headers={"Connection": "Upgrade", **headers},
-            allow_redirects=False,
-            trace_request_ctx=_Exchange(request=_UPGRADE),
-        )
-        if response.status == _TOO_MANY_REQUESTS:
-            self._penalise(_UPGRADE)
+        exchange = self._begin(_UPGRADE, self._upgrades[-1])
+        try:
+            response = await self._fresh.get(
+                self._target(path),
+                headers={"Connection": "Upgrade", **headers},
+                allow_redirects=False,
+                trace_request_ctx=exchange,
+            )
+        except _SecondWrite as error:
+            raise aiohttp.ServerDisconnectedError from error
+        self._heard(exchange, response.status, b"")
         return response
 
     async def upgrade_turn(self) -> NoAnswer | None:
         """Wait until the stream's handshake may be sent; `upgrade_done` must follow."""
-        return await self._turn(_UPGRADE)
+        turn = await self._turn(_UPGRADE)
+        if isinstance(turn, NoAnswer):
+            return turn
+        self._upgrades.append(turn)
+        return None
 
     def upgrade_done(self) -> None:
         """Free the place of a handshake that had its turn."""
-        self._pacer.finish()
-        self._pump()
+        self._turns.finish(self._upgrades.pop())
+
+    def _begin(self, request: Request, turn: Waiter) -> _Exchange:
+        is_probe = self._turns.are_refused
+        return _Exchange(request=request, turn=turn, began_ns=self.clock(), is_probe=is_probe)
 
     async def _exchange(self, exchange: _Exchange) -> Answer | NoAnswer:
         request = exchange.request
@@ -266,8 +282,8 @@ class GatewayClient:
             what = "no answer" if exchange.written else "no connection"
             why = Broken.TIMEOUT if exchange.written else Broken.UNREACHABLE
             return NoAnswer(why=why, sent=exchange.written, message=f"{what} within {limit_ms} ms")
-        except _TooLate:
-            return NoAnswer(why=Broken.LATE, sent=False, message=_TOO_LATE)
+        except TooLate as error:
+            return NoAnswer(why=Broken.LATE, sent=False, message=str(error))
         except Exception as error:  # noqa: BLE001 - whatever broke, the caller needs an answer
             return _broken(error, written=exchange.written)
         finally:
@@ -294,94 +310,39 @@ class GatewayClient:
                     message = f"answer of over {request.answer_bytes_max} bytes, the limit"
                     return NoAnswer(why=Broken.TOO_LARGE, sent=True, message=message)
             answer = Answer(status=response.status, body=bytes(body))
-        if answer.status == _TOO_MANY_REQUESTS:
-            self._penalise(request)
-        elif exchange.is_probe:
-            self._pacer.forgive()
+        self._heard(exchange, answer.status, answer.body)
         return answer
 
     def _target(self, path: str) -> URL:
         return URL(f"{self.url}/v1/api{path}", encoded=True)
 
-    def _penalise(self, request: Request) -> None:
-        metrics.HTTP_429.labels(self.session).inc()
-        self._pacer.penalise(self.clock())
-        _log.error(
-            "gateway_pace_refused",
-            session=self.session,
-            endpoint=request.endpoint,
-            penalty_ms=self.pacing.penalty_ms,
-        )
-        for waiter, turn in list(self._turns.items()):
-            if waiter.lane is not Lane.CANCEL and not turn.done():
-                turn.set_exception(_Penalised)
+    def _heard(self, exchange: _Exchange, status: int, body: bytes) -> None:
+        """Learn from an answer whether the pace is right."""
+        self._turns.answered()
+        if refuses_pace(status, body):
+            self._turns.penalise(exchange.request.endpoint, began_ns=exchange.began_ns)
+        elif exchange.is_probe:
+            self._turns.forgive()
 
-    async def _turn(self, request: Request) -> NoAnswer | None:
-        """Wait for the request's turn; None when it has it."""
+    async def _turn(self, request: Request) -> Waiter | NoAnswer:
+        """Wait for the request's turn, which must be finished; or say why it has none."""
         if self._closing:
-            return NoAnswer(why=Broken.CLOSED, sent=False, message="the engine is stopping")
-        began_ns = self.clock()
-        penalty_ms = self._pacer.penalty_ms(began_ns)
-        if penalty_ms is not None and request.lane is not Lane.CANCEL:
-            return _rate_limited(penalty_ms)
-        wait_ms = _TURN_WAIT_MS
-        if request.send_by_ns is not None:
-            wait_ms = min(wait_ms, (request.send_by_ns - began_ns) // _NS_PER_MS)
-        if wait_ms <= 0:
-            return NoAnswer(why=Broken.LATE, sent=False, message=_TOO_LATE)
-        waiter = Waiter(
-            lane=request.lane, endpoint=request.endpoint, interval_ms=request.interval_ms
-        )
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns[waiter] = turn
-        self._pacer.join(waiter)
-        self._pump()
+            return _stopping(sent=False)
         try:
-            async with asyncio.timeout(wait_ms / 1000):
-                await turn
-        except BaseException as error:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._pacer.finish()
-            self._pump()
-            if isinstance(error, TimeoutError):
-                message = f"no turn within {wait_ms} ms"
-                return NoAnswer(why=Broken.LATE, sent=False, message=message)
-            if isinstance(error, _Penalised):
-                return _rate_limited(self.pacing.penalty_ms)
-            raise
-        finally:
-            self._turns.pop(waiter, None)
-            self._pacer.leave(waiter)
-        waited_s = (self.clock() - began_ns) / 1e9
-        metrics.PACING_WAIT_SECONDS.labels(self.session, request.lane.name.lower()).observe(
-            waited_s
-        )
-        return None
-
-    def _pump(self) -> None:
-        """Give turns to all who may have one now, and look again when that changes."""
-        now_ns = self.clock()
-        for waiter in self._pacer.admit(now_ns):
-            turn = self._turns.get(waiter)
-            if turn is None or turn.done():
-                self._pacer.finish()
-            else:
-                turn.set_result(None)
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
-        wake_ns = self._pacer.wake_ns(now_ns)
-        if wake_ns is not None:
-            # A timer may fire a little early; a millisecond later is never too early.
-            delay_s = (wake_ns - now_ns) / 1e9 + 0.001
-            self._wake = asyncio.get_running_loop().call_later(delay_s, self._pump)
+            return await self._turns.take(
+                request.lane, request.endpoint, send_by_ns=request.send_by_ns
+            )
+        except TooLate as error:
+            return NoAnswer(why=Broken.LATE, sent=False, message=str(error))
+        except TooFast as error:
+            return NoAnswer(why=Broken.RATE_LIMITED, sent=False, message=str(error))
 
     def _pool(self, *, force_close: bool, **options: Any) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_start.append(self._before_connect)
         trace.on_request_headers_sent.append(self._before_write)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=self.connector(
                 ssl=self._verification, limit=0, force_close=force_close, **options
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -394,21 +355,22 @@ class GatewayClient:
     async def _before_connect(
         self, _pool: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object
     ) -> None:
-        _refuse_second(context.trace_request_ctx)
+        context.trace_request_ctx.refuse_second()
 
     async def _before_write(
         self, _pool: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object
     ) -> None:
         """Run right before the first byte: the connection is open, and nothing was written."""
         exchange: _Exchange = context.trace_request_ctx
-        _refuse_second(exchange)
+        exchange.refuse_second()
         request = exchange.request
         if request.send_by_ns is not None and self.clock() >= request.send_by_ns:
-            raise _TooLate
-        loop = asyncio.get_running_loop()
-        exchange.written_at = loop.time()
+            message = "the moment to send had passed"
+            raise TooLate(message)
+        self._turns.depart(exchange.turn)
+        exchange.written_at = asyncio.get_running_loop().time()
         if exchange.timeout is not None:
-            exchange.timeout.reschedule(loop.time() + request.deadline_ms / 1000)
+            exchange.timeout.reschedule(exchange.written_at + request.deadline_ms / 1000)
 
     def _count(self, exchange: _Exchange, result: Answer | NoAnswer) -> None:
         if exchange.written_at is None:
@@ -423,21 +385,11 @@ class GatewayClient:
             _log.error("gateway_task_failed", session=self.session, exc_info=error)
 
 
-class _Penalised(Exception):  # noqa: N818 - as above
-    """The gateway said HTTP 429 while a request waited for its turn."""
-
-
 _UPGRADE: Final = Request(method="GET", path="/ws", endpoint="/ws", lane=Lane.STATUS)
 
 
-def _refuse_second(exchange: _Exchange) -> None:
-    if exchange.written and exchange.request.changes:
-        raise _SecondWrite
-
-
-def _rate_limited(penalty_ms: int) -> NoAnswer:
-    message = f"HTTP 429 before; nothing is sent for another {penalty_ms} ms"
-    return NoAnswer(why=Broken.RATE_LIMITED, sent=False, message=message)
+def _stopping(*, sent: bool) -> NoAnswer:
+    return NoAnswer(why=Broken.CLOSED, sent=sent, message="the engine is stopping")
 
 
 def _broken(error: Exception, *, written: bool) -> NoAnswer:
@@ -455,13 +407,10 @@ def _broken(error: Exception, *, written: bool) -> NoAnswer:
         case _:
             _log.error("gateway_request_failed", exc_info=error)
             why = Broken.DISCONNECTED
-    message = "the connection was lost before the answer" if written else _words(error)
+    if written:
+        message = "the connection was lost before the answer"
+    elif isinstance(error, aiohttp.ServerFingerprintMismatch):
+        message = f"the certificate's SHA-256 is {error.got.hex()}, not the pinned one"
+    else:
+        message = str(error) or type(error).__name__
     return NoAnswer(why=why, sent=written, message=message)
-
-
-def _words(error: Exception) -> str:
-    match error:
-        case aiohttp.ServerFingerprintMismatch(got=got):
-            return f"the certificate's SHA-256 is {got.hex()}, not the pinned one"
-        case _:
-            return str(error) or type(error).__name__

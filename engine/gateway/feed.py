@@ -32,6 +32,8 @@ from engine.domain.messages import (
     FeedMessage,
     HeartbeatSeen,
     NewsStreamed,
+    NoticeSeen,
+    PromptStreamed,
     SendTopic,
     SocketClosed,
     SocketOpened,
@@ -292,12 +294,16 @@ class _Stream:
             case SystemSucceeded() | HeartbeatSeen():
                 self._heartbeat_ns = self._client.clock()
                 self._tell(part)
-            case AuthStreamed() | StreamRefused():
+            case AuthStreamed() | PromptStreamed() | StreamRefused():
                 self._tell(part)
             case wire.SessionWanted():
                 self._introduce()
-            case wire.Notice(topic=topic, text=text):
-                _log.info("broker_notice_received", session=self._session, topic=topic, text=text)
+            case wire.AccountsSent():
+                _log.debug("stream_accounts_received", session=self._session)
+            case wire.Notice(kind=kind, notice_id=notice_id, text=text):
+                self._tell(
+                    NoticeSeen(session=self._session, kind=kind, notice_id=notice_id, text=text)
+                )
             case wire.Unread(topic=topic, detail=detail):
                 metrics.ANOMALIES.labels("feed", "unread").inc()
                 _log.warning(

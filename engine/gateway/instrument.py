@@ -1,34 +1,129 @@
-"""Contracts, looked up at the broker once and remembered."""
+"""Contracts, looked up at the broker once a day and remembered.
 
+Rule 1: nobody trades by rules that are older than a day. When they cannot be read anew, the
+order is refused with the reason.
+
+Rule 2: a refusal that speaks of the rules makes them forgotten: the next order reads them.
+"""
+
+import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
-from urllib.parse import quote
 
-from engine.domain.messages import FailureKind
-from engine.domain.ports import AmbiguousSymbol
+from engine import log, metrics
+from engine.domain.ports import AmbiguousSymbol, ContractQuery
 from engine.domain.values import ConId, Instrument, Reason
 from engine.gateway.client import GatewayClient, Lane, Request
+from engine.gateway.contract_search import (
+    ContractSearch,
+    QueryInvalid,
+    is_no_such_contract,
+    normalised,
+)
 from engine.gateway.session import fetch
 from engine.gateway.wire import instrument as wire
+from engine.gateway.wire import listing
 from engine.gateway.wire.lenient import BadAnswer
 from engine.gateway.wire.session import CallRefused
 
+CANDIDATES_MAX: Final = 50
+KEPT_MAX: Final = 10_000
+_AGE_NS_MAX: Final = 24 * 3_600 * 1_000_000_000
+_NS_PER_MS: Final = 1_000_000
+
 _UNKNOWN: Final = "INSTRUMENT_UNKNOWN"
 _UNSUPPORTED: Final = "SEC_TYPE_UNSUPPORTED"
-_NO_SUCH_CONTRACT: Final = (400, 404)
+_SUPPORTED: Final = ", ".join(wire.SEC_TYPES)
+
+_log = log.get("gateway.instrument")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A contract, and when its answer came."""
+
+    instrument: Instrument
+    read_ns: int
 
 
 @dataclass(slots=True)
 class HttpInstrumentGateway:
-    """Looks contracts up. What was found stays known as long as this object lives."""
+    """Looks contracts up at one gateway. All of its life is on the loop."""
 
     client: GatewayClient
-    _known: dict[ConId, Instrument] = field(init=False, default_factory=dict)
+    _known: dict[ConId, _Known] = field(init=False, default_factory=dict)
+    _found: dict[ContractQuery, tuple[ConId, int]] = field(init=False, default_factory=dict)
+    _asked: dict[ConId, asyncio.Future[Instrument | Reason]] = field(
+        init=False, default_factory=dict
+    )
+    _unknown_words: set[str] = field(init=False, default_factory=set)
+    _search: ContractSearch = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Search where the contracts are read."""
+        self._search = ContractSearch(self.client)
 
     async def by_conid(self, conid: ConId) -> Instrument | Reason:
-        """Return the contract with its trading rules, or why it could not be had."""
-        if (known := self._known.get(conid)) is not None:
-            return known
+        """Return the contract with its trading rules, or why it could not be had.
+
+        Those who ask for the same contract at the same time share one request.
+        """
+        known = self._known.get(conid)
+        if known is not None and self._is_fresh(known.read_ns):
+            return known.instrument
+        asked = self._asked.get(conid)
+        if asked is None:
+            asked = asyncio.get_running_loop().create_future()
+            self._asked[conid] = asked
+            self.client.answer(
+                self._read(conid), partial(self._told, conid), partial(_failed, conid)
+            )
+        # Of those who wait, one may give up; the others still get their answer.
+        return await asyncio.shield(asked)
+
+    async def find(self, query: ContractQuery) -> Instrument | AmbiguousSymbol | Reason:
+        """Return the one contract that fits, or why there is not exactly one.
+
+        A share needs no more than its symbol when it has exactly one listing in the United
+        States. A candidate whose conid is 0 is a step: an option's month, or its strike.
+        """
+        sec_type = query.sec_type.strip().upper()
+        if sec_type not in wire.SEC_TYPES:
+            return _unsupported(f"{query.symbol.strip().upper()} is asked for as", sec_type)
+        try:
+            wanted = normalised(query)
+            conid = self._found_before(wanted)
+            if conid is None:
+                found = await self._search.find(wanted)
+                if len(found) != 1 or found[0].conid == listing.NO_CONID:
+                    return _choice(wanted, found)
+                conid = found[0].conid
+        except QueryInvalid as invalid:
+            return Reason(code="QUERY_INVALID", message=str(invalid))
+        except CallRefused as refused:
+            return _reason_of(refused, f"symbol {query.symbol.strip().upper()}")
+        except BadAnswer as error:
+            message = f"symbol {query.symbol.strip().upper()}: {error}"
+            return Reason(code="BAD_ANSWER", message=message)
+        instrument = await self.by_conid(conid)
+        if isinstance(instrument, Reason):
+            return instrument
+        if (other := _difference(wanted, instrument)) is not None:
+            return Reason(code=_UNKNOWN, message=f"{_shown(wanted)}: conid {conid} {other}")
+        self._keep_found(wanted, conid)
+        return instrument
+
+    def age_ms(self, conid: ConId) -> int | None:
+        """Return how old our knowledge of a contract is, None without any."""
+        known = self._known.get(conid)
+        return None if known is None else (self.client.clock() - known.read_ns) // _NS_PER_MS
+
+    def forget(self, conid: ConId) -> None:
+        """Read the contract anew when it is next asked for: the broker goes by other rules."""
+        self._known.pop(conid, None)
+
+    async def _read(self, conid: ConId) -> Instrument | Reason:
         try:
             document = await fetch(
                 self.client,
@@ -39,64 +134,106 @@ class HttpInstrumentGateway:
                     lane=Lane.DATA,
                 ),
             )
-            found = wire.instrument(conid, document)
+            read = wire.instrument(conid, document)
         except CallRefused as refused:
             return _reason_of(refused, f"conid {conid}")
         except BadAnswer as error:
             return Reason(code="BAD_ANSWER", message=f"conid {conid}: {error}")
-        if found.sec_type not in wire.SEC_TYPES:
-            message = f"conid {conid} is of type {found.sec_type}, supported is STK"
-            return Reason(code=_UNSUPPORTED, message=message)
-        self._known[conid] = found
-        return found
+        self._count_unknown(conid, read.unknown)
+        if read.instrument.sec_type not in wire.SEC_TYPES:
+            return _unsupported(f"conid {conid} is of type", read.instrument.sec_type)
+        return read.instrument
 
-    async def by_symbol(
-        self, symbol: str, *, exchange: str | None = None
-    ) -> Instrument | AmbiguousSymbol | Reason:
-        """Return the one stock of that symbol, or why there is not exactly one.
+    def _told(self, conid: ConId, answer: Instrument | Reason) -> None:
+        if isinstance(answer, Instrument):
+            self._known.pop(conid, None)  # What is read anew is the newest, and goes last.
+            self._known[conid] = _Known(answer, self.client.clock())
+            if len(self._known) > KEPT_MAX:
+                del self._known[next(iter(self._known))]
+        asked = self._asked.pop(conid)
+        if not asked.done():
+            asked.set_result(answer)
 
-        Without an exchange, a stock with exactly one listing in the United States is that
-        listing; every other choice is the client's.
-        """
-        wanted = symbol.strip().upper()
-        try:
-            document = await fetch(
-                self.client,
-                Request(
-                    method="GET",
-                    path=f"/trsrv/stocks?symbols={quote(wanted, safe='')}",
-                    endpoint="/trsrv/stocks",
-                    lane=Lane.DATA,
-                ),
-            )
-            listings = wire.listings(wanted, document)
-        except CallRefused as refused:
-            return _reason_of(refused, f"symbol {wanted}")
-        except BadAnswer as error:
-            return Reason(code="BAD_ANSWER", message=f"symbol {wanted}: {error}")
-        found = _choose(listings, exchange)
-        if len(found) == 1:
-            return await self.by_conid(found[0].conid)
-        if not found:
-            where = f" on {exchange}" if exchange else ""
-            return Reason(code=_UNKNOWN, message=f"the broker knows no stock {wanted}{where}")
-        return AmbiguousSymbol(symbol=wanted, candidates=tuple(map(wire.candidate, found)))
+    def _found_before(self, query: ContractQuery) -> ConId | None:
+        found = self._found.get(query)
+        return found[0] if found is not None and self._is_fresh(found[1]) else None
+
+    def _keep_found(self, query: ContractQuery, conid: ConId) -> None:
+        if self._found_before(query) is not None:
+            return
+        self._found.pop(query, None)
+        self._found[query] = (conid, self.client.clock())
+        if len(self._found) > KEPT_MAX:
+            del self._found[next(iter(self._found))]
+
+    def _is_fresh(self, read_ns: int) -> bool:
+        return self.client.clock() - read_ns < _AGE_NS_MAX
+
+    def _count_unknown(self, conid: ConId, words: tuple[str, ...]) -> None:
+        """Count each word of the rules that nobody here knows, once."""
+        for word in words:
+            if word not in self._unknown_words and len(self._unknown_words) < KEPT_MAX:
+                self._unknown_words.add(word)
+                metrics.ANOMALIES.labels("instrument", "rule_unknown").inc()
+                _log.info(
+                    "trading_rule_unknown", session=self.client.session, conid=conid, word=word
+                )
 
 
-def _choose(
-    listings: tuple[wire.StockListing, ...], exchange: str | None
-) -> tuple[wire.StockListing, ...]:
-    if exchange is not None:
-        name = exchange.strip().upper()
-        return tuple(listing for listing in listings if listing.exchange.upper() == name)
-    in_us = tuple(listing for listing in listings if listing.is_us)
-    return in_us if len(in_us) == 1 else listings
+def _failed(conid: ConId, error: Exception) -> Instrument | Reason:
+    message = f"conid {conid}: {type(error).__name__}: {error}"
+    return Reason(code="INTERNAL_ERROR", message=message)
+
+
+def _unsupported(what: str, sec_type: str) -> Reason:
+    message = f"{what} {sec_type}, supported are {_SUPPORTED}"
+    return Reason(code=_UNSUPPORTED, message=message)
+
+
+def _choice(query: ContractQuery, found: tuple[listing.Listing, ...]) -> AmbiguousSymbol | Reason:
+    """Return what there is to choose from, or that there is nothing."""
+    if not found:
+        return Reason(code=_UNKNOWN, message=f"the broker knows no {_shown(query)}")
+    # Of a month's strikes those in the middle are the likely ones: the market is there.
+    first = max(0, (len(found) - CANDIDATES_MAX) // 2) if query.sec_type == wire.OPTION else 0
+    shown = found[first : first + CANDIDATES_MAX]
+    return AmbiguousSymbol(
+        symbol=query.symbol, candidates=tuple(map(listing.candidate, shown)), count=len(found)
+    )
+
+
+def _difference(query: ContractQuery, found: Instrument) -> str | None:
+    """Say what the contract itself has otherwise than it was asked for, None for nothing."""
+    if found.sec_type != query.sec_type:
+        return f"is of type {found.sec_type}"
+    if query.currency is not None and found.currency != query.currency:
+        return f"is traded in {found.currency}"
+    if query.strike is not None and found.strike != query.strike:
+        return f"has the strike {found.strike}"
+    if query.right is not None and found.right != query.right:
+        return f"has the right {found.right}"
+    return None
+
+
+def _shown(query: ContractQuery) -> str:
+    """Return a query in words."""
+    if query.sec_type == wire.CURRENCY_PAIR and query.currency is not None:
+        return f"{query.sec_type} {query.symbol}.{query.currency}"
+    words = [query.sec_type, query.symbol]
+    for before, value in (
+        ("", query.expiry),
+        ("strike ", query.strike),
+        ("", query.right),
+        ("on ", query.exchange),
+        ("in ", query.currency),
+    ):
+        if value is not None:
+            words.append(f"{before}{value}")
+    return " ".join(words)
 
 
 def _reason_of(refused: CallRefused, what: str) -> Reason:
     """Return why there is no contract: that there is none, or that nobody could ask."""
-    kind = refused.failure.kind
     message = f"{what}: {refused.failure.message}"
-    if kind is FailureKind.SERVER_ERROR and refused.status in _NO_SUCH_CONTRACT:
-        return Reason(code=_UNKNOWN, message=message)
-    return Reason(code=kind.value.upper(), message=message)
+    code = _UNKNOWN if is_no_such_contract(refused) else refused.failure.kind.value.upper()
+    return Reason(code=code, message=message)

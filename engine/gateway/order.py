@@ -4,18 +4,27 @@ Rule: what is not proven is IN_DOUBT, also when this code itself fails.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from engine.domain.messages import (
     CancelAtBroker,
+    ModifyAtBroker,
     OrderAnswered,
     PlaceAtBroker,
     ReplyAtBroker,
     Step,
 )
-from engine.domain.values import BrokerOrderId, OrderId, Outcome, OutcomeKind
+from engine.domain.values import (
+    AccountId,
+    BrokerOrderId,
+    ConId,
+    OrderId,
+    Outcome,
+    OutcomeKind,
+    Reason,
+)
 from engine.gateway.client import (
     ORDER_ANSWER_BYTES_MAX,
     Broken,
@@ -25,17 +34,17 @@ from engine.gateway.client import (
     Request,
 )
 from engine.gateway.wire.order import (
-    ReplyCall,
     answer_of_prompt,
     classify,
-    coid_in,
     doubt,
     local_order_id,
     not_sent,
-    prompt_order_id,
-    reply_call,
 )
+from engine.gateway.wire.question import ReplyCall, prompt_order_id, reply_call
+from engine.gateway.wire.refusals import ABOUT_RULES
+from engine.gateway.wire.ticket import FUTURES, Operator, coid_in, conid_in
 
+_ORDER: Final = "/iserver/account/{account}/order/{order}"
 _CODES: Final = {
     Broken.LATE: "SEND_WINDOW_PASSED",
     Broken.RATE_LIMITED: "RATE_LIMITED",
@@ -50,9 +59,15 @@ _CODES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class HttpOrderGateway:
-    """Places, confirms and cancels orders at one gateway."""
+    """Places, confirms, changes and cancels orders at one gateway.
+
+    `operator` is who enters futures orders; their cancels name him, too. `forget_rules` is
+    told a contract of which the broker's trading rules turned out to be others than ours.
+    """
 
     client: GatewayClient
+    operator: Operator | None = None
+    forget_rules: Callable[[ConId], None] = lambda _conid: None
 
     def place(self, effect: PlaceAtBroker, tell: Callable[[OrderAnswered], None]) -> None:
         """Send the order unless `send_by_ns` has passed; that is NOT_SENT."""
@@ -65,6 +80,10 @@ class HttpOrderGateway:
     def cancel(self, effect: CancelAtBroker, tell: Callable[[OrderAnswered], None]) -> None:
         """Ask for the cancel; it overtakes everything else that waits for the gateway."""
         self._answer(effect.order_id, Step.CANCEL, self._cancel(effect), tell)
+
+    def modify(self, effect: ModifyAtBroker, tell: Callable[[OrderAnswered], None]) -> None:
+        """Send the changed ticket unless `send_by_ns` has passed; that is NOT_SENT."""
+        self._answer(effect.order_id, Step.MODIFY, self._modify(effect), tell)
 
     async def _place(self, effect: PlaceAtBroker) -> Outcome:
         outcome = await self._send(
@@ -81,6 +100,7 @@ class HttpOrderGateway:
             ),
             expected_coid=coid_in(effect.body),
         )
+        self._learn(outcome, effect.body)
         assert outcome.kind is not OutcomeKind.ACK or outcome.broker_order_id is not None
         return outcome
 
@@ -101,13 +121,12 @@ class HttpOrderGateway:
         return answer_of_prompt(result.status, result.body, broker_order_id)
 
     async def _cancel(self, effect: CancelAtBroker) -> Outcome:
-        account, order = _segment(effect.account), _segment(effect.broker_order_id)
         outcome = await self._send(
             Step.CANCEL,
             Request(
                 method="DELETE",
-                path=f"/iserver/account/{account}/order/{order}",
-                endpoint="/iserver/account/{account}/order/{order}",
+                path=_order_path(effect.account, effect.broker_order_id) + self._entered_by(effect),
+                endpoint=_ORDER,
                 lane=Lane.CANCEL,
                 changes=True,
                 answer_bytes_max=ORDER_ANSWER_BYTES_MAX,
@@ -116,6 +135,28 @@ class HttpOrderGateway:
         if outcome.kind is OutcomeKind.ACK and outcome.broker_order_id != effect.broker_order_id:
             return _mismatch(outcome, effect.broker_order_id, outcome.broker_order_id)
         return outcome
+
+    async def _modify(self, effect: ModifyAtBroker) -> Outcome:
+        outcome = await self._send(
+            Step.MODIFY,
+            Request(
+                method="POST",
+                path=_order_path(effect.account, effect.broker_order_id),
+                endpoint=_ORDER,
+                lane=Lane.ORDER,
+                body=effect.body,
+                changes=True,
+                send_by_ns=effect.send_by_ns,
+                answer_bytes_max=ORDER_ANSWER_BYTES_MAX,
+            ),
+        )
+        self._learn(outcome, effect.body)
+        answered = outcome.broker_order_id
+        if answered is None or answered == effect.broker_order_id:
+            return outcome
+        # Another id may mean that the broker holds two orders now: the old one and a new.
+        message = f"the answer is about order {answered}, asked was {effect.broker_order_id}"
+        return _doubted(outcome, Reason(code="MODIFY_OTHER_ORDER", message=message))
 
     async def _send(
         self, step: Step, request: Request, *, expected_coid: str | None = None
@@ -129,6 +170,21 @@ class HttpOrderGateway:
             if found is not None and found != expected_coid:
                 return _mismatch(outcome, expected_coid, found)
         return outcome
+
+    def _learn(self, outcome: Outcome, body: bytes) -> None:
+        refused = outcome.reason if outcome.kind is OutcomeKind.REFUSED else None
+        if refused is not None and refused.code in ABOUT_RULES:
+            conid = conid_in(body)
+            if conid is not None:
+                self.forget_rules(conid)
+
+    def _entered_by(self, effect: CancelAtBroker) -> str:
+        """Return the query that names who cancels; the exchanges want it for futures only."""
+        if effect.sec_type not in FUTURES or self.operator is None:
+            return ""
+        manual = "true" if self.operator.manual else "false"
+        query = {"manualIndicator": manual, "extOperator": self.operator.ext_operator}
+        return f"?{urlencode(query, quote_via=quote)}"
 
     def _answer(
         self,
@@ -166,8 +222,21 @@ def _unanswered(result: NoAnswer) -> Outcome:
 
 def _mismatch(outcome: Outcome, expected: str, found: str | None) -> Outcome:
     """Return IN_DOUBT for an answer that is about another order than was asked."""
-    doubtful = doubt("ANSWER_MISMATCH", f"the answer is about {found}, asked was {expected}")
-    return replace(doubtful, http_status=outcome.http_status, body_sha256=outcome.body_sha256)
+    message = f"the answer is about {found}, asked was {expected}"
+    return _doubted(outcome, Reason(code="ANSWER_MISMATCH", message=message))
+
+
+def _doubted(outcome: Outcome, reason: Reason) -> Outcome:
+    return Outcome(
+        kind=OutcomeKind.IN_DOUBT,
+        reason=reason,
+        http_status=outcome.http_status,
+        body_sha256=outcome.body_sha256,
+    )
+
+
+def _order_path(account: AccountId, broker_order_id: BrokerOrderId) -> str:
+    return f"/iserver/account/{_segment(account)}/order/{_segment(broker_order_id)}"
 
 
 def _segment(text: str) -> str:

@@ -15,8 +15,10 @@ from engine.domain.messages import (
     Failure,
     FailureKind,
     FundsRead,
+    LedgerRead,
     OrdersRead,
     PositionsRead,
+    ProfitRead,
     SessionCall,
     SessionMessage,
     TradesRead,
@@ -30,8 +32,15 @@ from engine.gateway.wire.lenient import BadAnswer
 _ORDERS: Final = "/iserver/account/orders"
 _TRADES: Final = "/iserver/account/trades"
 _PORTFOLIO_ACCOUNTS: Final = "/portfolio/accounts"
+_PROFIT: Final = "/iserver/account/pnl/partitioned"
+_SLOW: Final = (_ORDERS, _TRADES, _PORTFOLIO_ACCOUNTS, _PROFIT)
 _TRADES_DAYS: Final = 7
 """All that the broker keeps: what traded while the engine was off is found as well."""
+_OF_ACCOUNT: Final = {
+    SessionCall.POSITIONS: "/portfolio2/{account}/positions",
+    SessionCall.FUNDS: "/portfolio/{account}/summary",
+    SessionCall.LEDGER: "/portfolio/{account}/ledger",
+}
 
 FAILURES: Final = {
     Broken.LATE: FailureKind.TIMEOUT,
@@ -84,10 +93,8 @@ class HttpSessionGateway:
         The broker counts by login, not by process; one read too early after a restart
         closes its door for minutes.
         """
-        pacing = self.client.pacing
-        self.client.defer(_ORDERS, pacing.orders_interval_ms)
-        self.client.defer(_TRADES, pacing.trades_interval_ms)
-        self.client.defer(_PORTFOLIO_ACCOUNTS, pacing.portfolio_accounts_interval_ms)
+        for endpoint in _SLOW:
+            self.client.defer(endpoint)
 
     async def _answer(self, effect: CallGateway) -> SessionMessage:
         match effect.call:
@@ -96,42 +103,37 @@ class HttpSessionGateway:
             case SessionCall.ACCOUNTS:
                 return wire.accounts(await self._get("/iserver/accounts"))
             case SessionCall.PORTFOLIO_ACCOUNTS:
-                interval_ms = self.client.pacing.portfolio_accounts_interval_ms
-                await self._get(_PORTFOLIO_ACCOUNTS, interval_ms=interval_ms)
+                await self._get(_PORTFOLIO_ACCOUNTS)
                 return CallDone(call=effect.call)
             case SessionCall.SUPPRESS:
                 return await self._suppress(effect)
             case SessionCall.ORDERS:
                 return await self._orders(force=effect.force)
             case SessionCall.TRADES:
-                document = await self._get(
-                    _TRADES,
-                    query=f"?days={_TRADES_DAYS}",
-                    interval_ms=self.client.pacing.trades_interval_ms,
-                )
-                trades = wire.trades(document)
+                trades = wire.trades(await self._get(_TRADES, query=f"?days={_TRADES_DAYS}"))
                 self._report(effect.call, trades.unread)
                 return TradesRead(executions=trades.rows)
-            case SessionCall.POSITIONS:
-                return await self._positions(_account(effect))
-            case SessionCall.FUNDS:
-                return await self._funds(_account(effect))
+            case SessionCall.PROFIT:
+                profits = wire.profits(await self._get(_PROFIT))
+                self._report(effect.call, profits.unread)
+                return ProfitRead(results=profits.rows)
+            case SessionCall.POSITIONS | SessionCall.FUNDS | SessionCall.LEDGER:
+                return await self._of_account(effect.call, _account(effect))
 
     async def _auth(self, effect: CallGateway) -> AuthStatusRead:
         match effect.call:
             case SessionCall.TICKLE:
-                interval_ms = self.client.pacing.tickle_interval_ms
-                document = await self._post("/tickle", interval_ms=interval_ms, private=True)
-                status, token = wire.tickle(document)
-                self.client.stream_token = token
+                told = wire.tickle(await self._post("/tickle", private=True))
+                self.client.stream_token = told.token
+                return AuthStatusRead(
+                    call=effect.call, status=told.status, sso_expires_ms=told.sso_expires_ms
+                )
             case SessionCall.OPEN_BROKERAGE:
                 body = wire.open_brokerage_body(compete=effect.compete)
-                status = wire.auth_status(
-                    await self._post("/iserver/auth/ssodh/init", body=body, private=True)
-                )
+                document = await self._post("/iserver/auth/ssodh/init", body=body, private=True)
             case _:
-                status = wire.auth_status(await self._post("/iserver/auth/status", private=True))
-        return AuthStatusRead(call=effect.call, status=status)
+                document = await self._post("/iserver/auth/status", private=True)
+        return AuthStatusRead(call=effect.call, status=wire.auth_status(document))
 
     async def _suppress(self, effect: CallGateway) -> CallDone:
         # The broker answers an empty list with HTTP 500.
@@ -142,12 +144,7 @@ class HttpSessionGateway:
 
     async def _orders(self, *, force: bool) -> OrdersRead:
         # Never with `filters`: they stick to the broker's cache and silence the stream.
-        document = await self._get(
-            _ORDERS,
-            query="?force=true" if force else "",
-            interval_ms=self.client.pacing.orders_interval_ms,
-        )
-        orders = wire.orders(document)
+        orders = wire.orders(await self._get(_ORDERS, query="?force=true" if force else ""))
         self._report(SessionCall.ORDERS, orders.unread)
         return OrdersRead(
             rows=orders.rows,
@@ -156,25 +153,26 @@ class HttpSessionGateway:
             complete=not orders.unread,
         )
 
-    async def _positions(self, account: AccountId) -> PositionsRead:
+    async def _of_account(
+        self, call: SessionCall, account: AccountId
+    ) -> PositionsRead | FundsRead | LedgerRead:
+        path = _OF_ACCOUNT[call]
         started_ns = self.client.clock()
-        document = await self._get(
-            f"/portfolio2/{quote(account, safe='')}/positions",
-            endpoint="/portfolio2/{account}/positions",
-        )
-        return PositionsRead(
-            account=account,
-            positions=wire.positions(account, document),
-            started_ns=started_ns,
-            ended_ns=self.client.clock(),
-        )
-
-    async def _funds(self, account: AccountId) -> FundsRead:
-        document = await self._get(
-            f"/portfolio/{quote(account, safe='')}/summary",
-            endpoint="/portfolio/{account}/summary",
-        )
-        return FundsRead(funds=wire.funds(account, document), now_ns=self.client.clock())
+        document = await self._get(path.format(account=quote(account, safe="")), endpoint=path)
+        now_ns = self.client.clock()
+        match call:
+            case SessionCall.POSITIONS:
+                return PositionsRead(
+                    account=account,
+                    positions=wire.positions(account, document),
+                    started_ns=started_ns,
+                    ended_ns=now_ns,
+                )
+            case SessionCall.FUNDS:
+                return FundsRead(funds=wire.funds(account, document), now_ns=now_ns)
+            case _:
+                balances = wire.ledger(document)
+                return LedgerRead(account=account, balances=balances, now_ns=now_ns)
 
     def _report(self, call: SessionCall, unread: tuple[str, ...]) -> None:
         """Say that a list had rows that could not be read, and why the first could not."""
@@ -188,9 +186,7 @@ class HttpSessionGateway:
                 detail=unread[0],
             )
 
-    async def _get(
-        self, path: str, *, query: str = "", endpoint: str | None = None, interval_ms: int = 0
-    ) -> object:
+    async def _get(self, path: str, *, query: str = "", endpoint: str | None = None) -> object:
         return await fetch(
             self.client,
             Request(
@@ -198,23 +194,13 @@ class HttpSessionGateway:
                 path=path + query,
                 endpoint=endpoint or path,
                 lane=Lane.STATUS,
-                interval_ms=interval_ms,
             ),
         )
 
-    async def _post(
-        self, path: str, *, body: bytes | None = None, interval_ms: int = 0, private: bool = False
-    ) -> object:
+    async def _post(self, path: str, *, body: bytes | None = None, private: bool = False) -> object:
         return await fetch(
             self.client,
-            Request(
-                method="POST",
-                path=path,
-                endpoint=path,
-                lane=Lane.STATUS,
-                body=body,
-                interval_ms=interval_ms,
-            ),
+            Request(method="POST", path=path, endpoint=path, lane=Lane.STATUS, body=body),
             private=private,
         )
 

@@ -66,6 +66,12 @@ CREATE TABLE records (
 INSERT INTO meta VALUES (1, 0, 0, zeroblob(32));
 """
 
+# Made when they are missing: a journal that older versions wrote has none.
+_INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS records_of_order ON records (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS records_of_account ON records (account) WHERE account IS NOT NULL;
+"""
+
 UNAVAILABLE: Final = "JOURNAL_UNAVAILABLE"
 
 Done: TypeAlias = Callable[[Committed | NotCommitted], None]
@@ -208,6 +214,18 @@ class SqliteJournal:
         wanted = (after_seq, last_seq, min(limit, READ_RECORDS_MAX))
         return await loop.run_in_executor(self._reader, self._read, wanted)
 
+    async def records(
+        self, *, account: AccountId | None = None, order_id: OrderId | None = None
+    ) -> tuple[Recorded, ...]:
+        """Return every durable entry of an account or an order, oldest first, while running.
+
+        With both, those of the order at that account. Raises `JournalUnsupported` when a
+        newer version wrote one of them.
+        """
+        assert account is not None or order_id is not None, "records of whom?"
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, self._read_records, account, order_id)
+
     async def close(self) -> None:
         """Commit what waits, fold the log into the file, and let the journal go.
 
@@ -257,17 +275,37 @@ class SqliteJournal:
     # The reader's thread.
 
     def _read(self, wanted: tuple[int, int, int]) -> tuple[EventView, ...]:
-        if self._reading is None:
-            self._reading = self._connect_for_reading()
-        rows = self._reading.execute(
-            "SELECT seq, at_ns, type, account, order_id, body FROM records"
-            " WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-            wanted,
-        ).fetchall()
+        rows = (
+            self._connected()
+            .execute(
+                "SELECT seq, at_ns, type, account, order_id, body FROM records"
+                " WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+                wanted,
+            )
+            .fetchall()
+        )
         return tuple(
             EventView(seq=seq, at_ns=at_ns, type=name, account=account, order_id=order, body=body)
             for seq, at_ns, name, account, order, body in rows
         )
+
+    def _read_records(
+        self, account: AccountId | None, order_id: OrderId | None
+    ) -> tuple[Recorded, ...]:
+        select = "SELECT seq, at_ns, type, account, order_id, body FROM records"
+        if order_id is None:
+            rows = self._connected().execute(f"{select} WHERE account = ? ORDER BY seq", (account,))
+        else:
+            rows = self._connected().execute(
+                f"{select} WHERE order_id = ? AND account IS coalesce(?, account) ORDER BY seq",
+                (order_id, account),
+            )
+        return tuple(_recorded(self._path, row) for row in rows.fetchall())
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._reading is None:
+            self._reading = self._connect_for_reading()
+        return self._reading
 
     def _close_reading(self) -> None:
         if self._reading is not None:
@@ -415,3 +453,4 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
             f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
+    connection.executescript(_INDEXES)

@@ -3,7 +3,7 @@
 Rule: money is `Decimal`; cash moves only with an execution and its commission.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -12,9 +12,15 @@ from engine.sim.instruments import Instrument
 
 STARTING_CASH: Final = Decimal(1_000_000)
 _MARGIN_RATE: Final = Decimal("0.25")
-_STOCK_COMMISSION_PER_SHARE: Final = Decimal("0.005")
-_STOCK_COMMISSION_MIN: Final = Decimal(1)
-_FUTURE_COMMISSION: Final = Decimal("2.25")
+BASE_CURRENCY: Final = "USD"
+# For one unit, and at least for an order, in dollars.
+_STOCK_COMMISSION: Final = (Decimal("0.005"), Decimal(1))
+_COMMISSIONS: Final[Mapping[str, tuple[Decimal, Decimal]]] = {
+    "FUT": (Decimal("2.25"), Decimal(0)),
+    "OPT": (Decimal("0.65"), Decimal(1)),
+    "CASH": (Decimal("0.00002"), Decimal(2)),
+    "CRYPTO": (Decimal(150), Decimal("1.75")),
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,10 +62,15 @@ class Valuation:
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """One account of the venue."""
+    """One account of the venue.
+
+    `cash` is in dollars; what it has of other currencies is in `foreign`. A
+    currency pair is a position and moves two cash balances.
+    """
 
     account_id: str
     cash: Decimal = STARTING_CASH
+    foreign: dict[str, Decimal] = field(default_factory=dict)
     commissions: Decimal = Decimal(0)
     positions: dict[int, Position] = field(default_factory=dict)
 
@@ -75,31 +86,45 @@ class Account:
         position = self.positions.setdefault(instrument.conid, Position())
         realized = _apply(position, signed_quantity, price) * instrument.multiplier
         position.realized += realized - commission
+        paid = signed_quantity * price * instrument.multiplier
         # A future is margined: only its profit touches the cash.
-        if instrument.sec_type == "FUT":
-            self.cash += realized
-        else:
-            self.cash -= signed_quantity * price * instrument.multiplier
+        self._move(instrument.currency, realized if instrument.sec_type == "FUT" else -paid)
+        if instrument.sec_type == "CASH":
+            self._move(instrument.symbol, signed_quantity)
         self.cash -= commission
         self.commissions += commission
 
+    def _move(self, currency: str, money: Decimal) -> None:
+        if currency == BASE_CURRENCY:
+            self.cash += money
+        else:
+            self.foreign[currency] = self.foreign.get(currency, Decimal(0)) + money
+
     def valuation(
-        self, price_of: Callable[[int], Decimal], instrument_of: Callable[[int], Instrument]
+        self,
+        price_of: Callable[[int], Decimal],
+        instrument_of: Callable[[int], Instrument],
+        rate_of: Callable[[str], Decimal] = lambda _: Decimal(1),
     ) -> Valuation:
-        """The account at the prices `price_of` gives."""
+        """The account in dollars, at the prices and rates these give."""
         gross = value = unrealized = realized = in_stock = Decimal(0)
         for conid, position in self.positions.items():
             instrument, price = instrument_of(conid), price_of(conid)
-            worth = position.quantity * price * instrument.multiplier
-            gain = (price - position.average_price) * position.quantity * instrument.multiplier
+            unit = instrument.multiplier * rate_of(instrument.currency)
+            worth = position.quantity * price * unit
+            gain = (price - position.average_price) * position.quantity * unit
+            unrealized += gain
+            realized += position.realized * rate_of(instrument.currency)
+            # What a currency pair is worth is in the cash balances already.
+            if instrument.sec_type == "CASH":
+                continue
             gross += abs(worth)
             value += worth
-            unrealized += gain
-            realized += position.realized
             in_stock += gain if instrument.sec_type == "FUT" else worth
+        abroad = sum((money * rate_of(name) for name, money in self.foreign.items()), Decimal(0))
         return Valuation(
-            net_liquidation=self.cash + in_stock,
-            cash=self.cash,
+            net_liquidation=self.cash + abroad + in_stock,
+            cash=self.cash + abroad,
             gross_position=gross,
             market_value=value,
             unrealized=unrealized,
@@ -116,13 +141,10 @@ def margin_for(instrument: Instrument, quantity: Decimal, price: Decimal) -> Dec
 
 def commission_for(instrument: Instrument, filled_before: Decimal, filled_now: Decimal) -> Decimal:
     """The commission of one execution; the order's minimum is charged once, with the first."""
-    if instrument.sec_type == "FUT":
-        return _FUTURE_COMMISSION * filled_now
+    each, least = _COMMISSIONS.get(instrument.sec_type, _STOCK_COMMISSION)
 
     def charged(filled: Decimal) -> Decimal:
-        return (
-            max(_STOCK_COMMISSION_MIN, filled * _STOCK_COMMISSION_PER_SHARE) if filled else filled
-        )
+        return max(least, filled * each) if filled else filled
 
     return charged(filled_before + filled_now) - charged(filled_before)
 

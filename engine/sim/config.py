@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 PORT_MAX: Final = 65_535
+DEFAULT_ACCOUNTS: Final = ("DU1111111", "DU2222222")
 
 DEFAULT_QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -17,6 +18,9 @@ DEFAULT_QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "LMT": ("o163",),
         "STOP_LIMIT": ("o163",),
         "STP": ("o10331",),
+        "TRAIL": ("o10331",),
+        "TRAILLMT": ("o10331",),
+        "CASH_QUANTITY": ("o10164", "o10223"),
         "*": ("o354",),
     }
 )
@@ -26,16 +30,20 @@ DEFAULT_QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 class SimConfig:
     """A simulated gateway that is yet to be started.
 
-    `questions` maps an order type (or `*` for all types, `MODIFY` for modifies)
-    to the message ids asked for it, in order. Two ids carry a condition of
-    their own: `o163` is asked only when the limit is more than 3 % away from
-    the touch, `o354` only without a market data line for the conid.
+    `questions` maps an order type (or `*` for all types, `MODIFY` for modifies,
+    `CASH_QUANTITY` for orders by an amount of money) to the message ids asked
+    for it, in order. Two ids carry a condition of their own: `o163` is asked
+    only when the limit is more than 3 % away from the touch, `o354` only
+    without a market data line for the conid. The world moves every `tick_ms`;
+    auctions are held every `auction_interval_ms`; a snapshot that nobody
+    repeats for `snapshot_refresh_ms` ends its market data line; a prompt that
+    nobody answers for `prompt_wait_ms` cancels its order.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     username: str = "simuser"
-    accounts: tuple[str, ...] = ("DU1111111", "DU2222222")
+    accounts: tuple[str, ...] = DEFAULT_ACCOUNTS
     seed: int = 1
     logged_in: bool = True
     established_delay_ms: int = 1000
@@ -45,6 +53,10 @@ class SimConfig:
     cancel_delay_ms: int = 200
     commission_delay_ms: int = 100
     heartbeat_ms: int = 10_000
+    tick_ms: int = 10
+    auction_interval_ms: int = 60_000
+    prompt_wait_ms: int = 60_000
+    snapshot_refresh_ms: int = 30_000
     smd_expiry_s: float = 900
     idle_timeout_s: float = 360
     enforce_pacing: bool = True
@@ -74,7 +86,16 @@ class SimConfig:
         if self.quote_interval_ms[0] < 1:
             message = f"quote_interval_ms starts at {self.quote_interval_ms[0]} ms, at least 1 ms"
             raise ValueError(message)
-        for name in ("heartbeat_ms", "smd_expiry_s", "idle_timeout_s", "upstream_slots"):
+        for name in (
+            "heartbeat_ms",
+            "tick_ms",
+            "smd_expiry_s",
+            "idle_timeout_s",
+            "upstream_slots",
+            "auction_interval_ms",
+            "prompt_wait_ms",
+            "snapshot_refresh_ms",
+        ):
             if getattr(self, name) <= 0:
                 message = f"{name} is {getattr(self, name)}, it must be above 0"
                 raise ValueError(message)

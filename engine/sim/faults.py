@@ -33,6 +33,9 @@ class Faults:
     order: an error at once, or a later Cancelled with that reason.
     `question_rounds` is the least number of questions each order is asked.
     `penalty_box_s` is how long every request is refused after a 429.
+    `frozen_orders_list` shows the orders as they were when it was switched on,
+    `order_list_lag_ms` as they were so long ago. `clock_skew_ms` is how far the
+    times in the rows of orders and trades are ahead; it may be negative.
     """
 
     hang_next_order: int = 0
@@ -40,7 +43,25 @@ class Faults:
     status_503_with_accept: int = 0
     status_503_without_accept: int = 0
     next_order_429: int = 0
+    too_many_requests: int = 0
     inactive_next: int = 0
+    modify_hang: int = 0
+    modify_503_with_accept: int = 0
+    modify_503_without_accept: int = 0
+    cancel_ignored: int = 0
+    cancel_503: int = 0
+    cancel_503_with_accept: int = 0
+    cancel_hang: int = 0
+    lose_sor: int = 0
+    reorder_sor: int = 0
+    lose_str: int = 0
+    reorder_str: int = 0
+    prompt_next: int = 0
+    advanced_reject_next: int = 0
+    init_fails: int = 0
+    history_503: int = 0
+    order_list_lag_ms: int = 0
+    clock_skew_ms: int = 0
     question_rounds: int = 0
     extra_latency_ms: int = 0
     late_commission_ms: int = 3000
@@ -53,6 +74,10 @@ class Faults:
     split_frames: bool = False
     mute_sor: bool = False
     duplicate_sor: bool = False
+    duplicate_str: bool = False
+    frozen_orders_list: bool = False
+    silent_gateway: bool = False
+    backend_down: bool = False
     unknown_question: bool = False
     late_commission: bool = False
     invalidated_question_goes_live: bool = False
@@ -68,6 +93,20 @@ class Faults:
     def close_websockets(self) -> None:
         """Close every socket with code 1000, as the gateway does when it loses the broker."""
         self.websocket_closes_wanted += 1
+
+    def change(self, values: Mapping[str, Any], *, where: str = "faults") -> None:
+        """Give several faults new values, or none of them when one cannot be used.
+
+        Raises:
+            FaultsFileError: A name or a value is not allowed; the text starts with `where`.
+        """
+        checked = {name: _checked(name, value, where) for name, value in values.items()}
+        for name, value in checked.items():
+            setattr(self, name, value)
+
+    def values(self) -> dict[str, Any]:
+        """Every fault that can be given, with its value now."""
+        return {name: getattr(self, name) for name in _FIELD_TYPES}
 
     def takes(self, name: str) -> bool:
         """True when a counted fault strikes now; one of its count is used up."""
@@ -149,7 +188,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
         message = f"{where}: {name} is no fault; known are {', '.join(sorted(_FIELD_TYPES))}"
         raise FaultsFileError(message)
     types, allowed = _ALLOWED[_FIELD_TYPES[name]]
-    negative = isinstance(value, int | float) and value < 0
+    negative = isinstance(value, int | float) and value < 0 and name != "clock_skew_ms"
     if not isinstance(value, types) or negative:
         message = f"{where}: {name} is {value!r}, allowed is {allowed}"
         raise FaultsFileError(message)

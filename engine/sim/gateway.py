@@ -14,8 +14,12 @@ import re
 import ssl
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import structlog
 from aiohttp import web
@@ -26,6 +30,7 @@ from engine.sim import (
     rest_order_reads,
     rest_orders,
     rest_portfolio,
+    rest_search,
     rest_session,
 )
 from engine.sim.answers import Answer, Call, Fate, decode, refused, text
@@ -41,7 +46,6 @@ from engine.sim.world import World
 
 _log = structlog.get_logger("engine.sim")
 
-TICK_S: Final = 0.01
 GONE_POLL_S: Final = 0.05
 LOGIN_PATH: Final = "/sso/Login?forwardTo=22&RL=1&ip2loc=US"
 # The real gateway redirects to the broker's host; a name that never resolves
@@ -69,10 +73,25 @@ class SimGateway:
     be changed at any time; `venue` is the truth to compare with.
     """
 
-    def __init__(self, config: SimConfig, *, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        config: SimConfig,
+        *,
+        faults: Faults | None = None,
+        clock: Callable[[], int] | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Make a gateway that goes on from `state`, when one is given.
+
+        `clock` tells the time in epoch milliseconds; without one it is the
+        machine's.
+
+        Raises:
+            StateError: The state cannot be used.
+        """
         self.config = config
         self.faults = faults or Faults()
-        self.world = World(config, _wall_clock(), self.faults)
+        self.world = World(config, clock or _WallClock(), self.faults, state)
         self.pacing = Pacing()
         self.url = ""
         self.ca_file = Path()
@@ -81,6 +100,7 @@ class SimGateway:
             (
                 *rest_session.ROUTES,
                 *rest_contracts.ROUTES,
+                *rest_search.ROUTES,
                 *rest_market_data.ROUTES,
                 *rest_portfolio.ROUTES,
                 *rest_orders.ROUTES,
@@ -92,6 +112,9 @@ class SimGateway:
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._exit = contextlib.ExitStack()
+        # A dict and no set: connections are cut in the order they came.
+        self._transports: dict[asyncio.Transport, None] = {}
+        self._under_way: Counter[str] = Counter()
 
     @property
     def venue(self) -> Venue:
@@ -120,9 +143,7 @@ class SimGateway:
         self.ca_file, self.pin_sha256 = certificate.certificate_file, certificate.pin_sha256
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate.certificate_file, certificate.key_file)
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=1)
         try:
             await self._runner.setup()
             site = web.TCPSite(
@@ -135,13 +156,35 @@ class SimGateway:
         shown = "127.0.0.1" if self.config.host in {"0.0.0.0", ""} else self.config.host  # noqa: S104 - compared, not bound
         host = f"[{shown}]" if ":" in shown else shown
         self.url = f"https://{host}:{self._runner.addresses[0][1]}"
+        self.start_clock()
+
+    def app(self) -> web.Application:
+        """All paths as an application, for whoever brings connections of their own.
+
+        Such an owner calls `start_clock` before the first request and
+        `stop_clock` at the end, instead of `start` and `stop`.
+        """
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        return app
+
+    def start_clock(self) -> None:
+        """Let the market move; needs a running loop, whose time paces it."""
+        self._stopping.clear()
         self._ticker = asyncio.create_task(self._tick())
 
-    async def stop(self) -> None:
-        """Close every connection and forget everything but the kept certificate."""
+    async def stop_clock(self) -> None:
+        """Close every socket, end every hanging request and let the market stand."""
         self._stopping.set()
         for subscriber in tuple(self.world.subscribers):
             subscriber.close()
+        if self._ticker is not None:
+            await self._ticker
+            self._ticker = None
+
+    async def stop(self) -> None:
+        """Close every connection and forget everything but the kept certificate."""
+        await self.stop_clock()
         if self._runner is not None:
             server = self._runner.server
             transports = [row.transport for row in server.connections] if server else []
@@ -153,9 +196,6 @@ class SimGateway:
                 if transport is not None:
                     transport.abort()
             await asyncio.sleep(0)
-        if self._ticker is not None:
-            await self._ticker
-            self._ticker = None
         self._exit.close()
 
     async def _tick(self) -> None:
@@ -163,7 +203,7 @@ class SimGateway:
         try:
             while not self._stopping.is_set():
                 self.world.advance(self.world.clock_ms())
-                await asyncio.sleep(TICK_S)
+                await asyncio.sleep(self.config.tick_ms / 1000)
         except Exception:
             # Without this line a stopped market would look like a quiet one.
             _log.exception("market_stopped")
@@ -171,17 +211,32 @@ class SimGateway:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         forwarded = _FORWARDED.match(request.path)
+        self._note(request)
+        if self.world.clock_ms() < self.world.down_until_ms:
+            return self._hang_up(request)
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers=_PREFLIGHT_HEADERS)
+            headers = {**_PREFLIGHT_HEADERS, **_date(self.world.clock_ms())}
+            return web.Response(status=204, headers=headers)
         if forwarded is None:
             return self._serve_locally(request)
         path = forwarded[1].rstrip("/") or "/"
         if path == _SOCKET_PATH and request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request)
         body = await self._read_body(request)
+        if self.world.is_silent:
+            return await self._wait_for_the_end(request)
         if path == "/iserver/reauthenticate":
             answer = self._reauthenticate()
-            return _response(answer)
+            return _response(answer, self.world.clock_ms())
+        match = self._router.match(request.method, path)
+        with self._counted(match) as admitted:
+            if not admitted:
+                return _response(text("Too Many Requests", 429), self.world.clock_ms())
+            return await self._serve_upstream(request, path, body, match)
+
+    async def _serve_upstream(
+        self, request: web.Request, path: str, body: object, match: Match | None
+    ) -> web.Response:
         async with self._slots:
             if self.faults.extra_latency_ms:
                 self.faults.struck["extra_latency_ms"] += 1
@@ -193,27 +248,76 @@ class SimGateway:
                     query=dict(request.query),
                     body=body,
                     now_ms=self.world.clock_ms(),
-                )
+                ),
+                match,
             )
             return await self._deliver(request, answer)
 
+    def cut_connections(self) -> int:
+        """Abort every connection, of requests and of sockets, and return how many there were."""
+        open_ones = [row for row in self._transports if not row.is_closing()]
+        for transport in open_ones:
+            transport.abort()
+        self._transports.clear()
+        return len(open_ones)
+
+    def restart(self, *, down_s: float, logged_in: bool) -> None:
+        """Lose all connections and sessions, as a gateway does whose process starts anew.
+
+        Connections are refused for `down_s`; the venue lives on meanwhile.
+        """
+        now_ms = self.world.clock_ms()
+        self.world.down_until_ms = now_ms + int(down_s * 1000)
+        self.world.session.forget(now_ms, logged_in=logged_in)
+        self.cut_connections()
+
+    def _note(self, request: web.Request) -> None:
+        """Remember a connection, and forget those that are gone."""
+        self._transports = {row: None for row in self._transports if not row.is_closing()}
+        if request.transport is not None:
+            self._transports[request.transport] = None
+
+    def _hang_up(self, request: web.Request) -> web.Response:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=502, headers=_date(self.world.clock_ms()))
+
+    @contextlib.contextmanager
+    def _counted(self, match: Match | None) -> Iterator[bool]:
+        """Count a request that has a limit of concurrent ones; False is one too many."""
+        route = match.route if match is not None else None
+        if route is None or not route.concurrent_max:
+            yield True
+            return
+        if self._under_way[route.pattern] >= route.concurrent_max:
+            yield False
+            return
+        self._under_way[route.pattern] += 1
+        try:
+            yield True
+        finally:
+            self._under_way[route.pattern] -= 1
+
     def _serve_locally(self, request: web.Request) -> web.Response:
         """What the gateway answers itself: the login pages, and redirects for the rest."""
+        now_ms = self.world.clock_ms()
         match request.method, request.path:
             case "GET", "/":
-                return web.Response(status=302, headers={"Location": LOGIN_PATH})
+                headers = {"Location": LOGIN_PATH, **_date(now_ms)}
+                return web.Response(status=302, headers=headers)
             case "GET", "/sso/Login":
                 page = '<form method="post" action="/sso/Dispatcher"><button>Log in</button></form>'
-                return _response(Answer(body=page, is_text=True, content_type="text/html"))
+                return _response(Answer(body=page, is_text=True, content_type="text/html"), now_ms)
             case "POST", "/sso/Dispatcher":
-                self.world.session.log_in(self.world.clock_ms())
+                self.world.session.log_in(now_ms)
                 _log.info("client_logged_in", username=self.config.username)
-                return _response(text("Client login succeeds"))
+                return _response(text("Client login succeeds"), now_ms)
             case "GET", "/clear":
-                return _response(text("cleared"))
+                return _response(text("cleared"), now_ms)
             case _:
                 location = f"{UPSTREAM_URL}{request.path_qs}"
-                return web.Response(status=302, headers={"Location": location})
+                headers = {"Location": location, **_date(now_ms)}
+                return web.Response(status=302, headers=headers)
 
     async def _read_body(self, request: web.Request) -> object:
         payload = await request.read()
@@ -230,14 +334,13 @@ class SimGateway:
         session.open_brokerage(now_ms)
         return Answer(body={"message": "triggered"})
 
-    def _answer(self, call: Call) -> Answer:
+    def _answer(self, call: Call, match: Match | None) -> Answer:
         """From a call to its answer, with everything that happens in between."""
         world, now_ms = self.world, call.now_ms
         world.apply_faults()
         if self.faults.unauthorized:
             self.faults.struck["unauthorized"] += 1
             return text("Access Denied", 401)
-        match = self._router.match(call.method, call.path)
         if not self._admitted(call, match):
             return text("Too Many Requests", 429)
         if match is None:
@@ -264,6 +367,9 @@ class SimGateway:
         return answer
 
     def _admitted(self, call: Call, match: Match | None) -> bool:
+        if self.faults.takes("too_many_requests"):
+            self.pacing.box(call.now_ms + int(self.faults.penalty_box_s * 1000))
+            return False
         if not self.config.enforce_pacing:
             return True
         per_ms = match.route.per_ms if match is not None else 0
@@ -280,13 +386,20 @@ class SimGateway:
 
     async def _deliver(self, request: web.Request, answer: Answer) -> web.Response:
         if answer.fate is Fate.SENT:
-            return _response(answer)
+            return _response(answer, self.world.clock_ms())
         transport = request.transport
         if answer.fate is Fate.CUT and transport is not None:
             transport.write(_raw(answer)[: answer.bytes_max])
             transport.abort()
-        # The upstream slot stays taken until the client gives up, as in the
-        # real gateway, which has no timeout of its own.
+        return await self._wait_for_the_end(request)
+
+    async def _wait_for_the_end(self, request: web.Request) -> web.Response:
+        """Say nothing until the client gives up.
+
+        The upstream slot stays taken meanwhile, as in the real gateway, which
+        has no timeout of its own.
+        """
+        transport = request.transport
         while not self._stopping.is_set() and transport is not None and not transport.is_closing():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), GONE_POLL_S)
@@ -297,16 +410,13 @@ class SimGateway:
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(autoping=False, compress=False)
+        socket.headers.update(_date(self.world.clock_ms()))
         await socket.prepare(request)
         await ClientSocket(self.world, socket).run()
         return socket
 
 
-def _wall_clock() -> "_Clock":
-    return _Clock()
-
-
-class _Clock:
+class _WallClock:
     """Epoch milliseconds that never go backwards."""
 
     def __init__(self) -> None:
@@ -316,15 +426,21 @@ class _Clock:
         return (time.monotonic_ns() + self._offset_ns) // 1_000_000
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: Answer, now_ms: int) -> web.Response:
     response = web.Response(
         body=answer.encoded(),
         status=answer.status,
         content_type=answer.content_type,
         charset="utf-8",
+        headers=_date(now_ms),
     )
     response.enable_chunked_encoding()
     return response
+
+
+def _date(now_ms: int) -> dict[str, str]:
+    """The date by the gateway's own clock: the server's library would read the machine's."""
+    return {"Date": format_datetime(datetime.fromtimestamp(now_ms // 1000, UTC), usegmt=True)}
 
 
 def _raw(answer: Answer) -> bytes:

@@ -9,6 +9,7 @@ Rule 2: volumes are divided by `volumeFactor`, as the broker does.
 import random
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from engine.sim.rows import long_time
 VOLUME_FACTOR: Final = 40
 POINTS_MAX: Final = 1000
 _MINUTE_S: Final = 60
+_DAY_S: Final = 86_400
 _UNITS_S: Final[Mapping[str, int]] = {
     "S": 1,
     "min": _MINUTE_S,
@@ -28,6 +30,33 @@ _UNITS_S: Final[Mapping[str, int]] = {
     "y": 365 * 86_400,
 }
 _LENGTH: Final = re.compile(r"^([1-9]\d{0,3})(S|min|h|d|w|m|y)$")
+_STEPS: Final = (
+    # A period of at least this length takes bars from one length to another.
+    ("1min", "1min", "1min"),
+    ("1h", "1min", "8h"),
+    ("1d", "1min", "8h"),
+    ("1w", "10min", "1w"),
+    ("1m", "1h", "1m"),
+    ("3m", "2h", "1m"),
+    ("6m", "4h", "1m"),
+    ("1y", "8h", "1m"),
+    ("2y", "1d", "1m"),
+    ("15y", "1w", "1m"),
+)
+_PERIOD_MAX: Final[Mapping[str, int]] = {
+    "S": 1000,
+    "min": 30,
+    "h": 8,
+    "d": 1000,
+    "w": 792,
+    "m": 182,
+    "y": 15,
+}
+_BARS: Final = frozenset(
+    f"{count}{unit}"
+    for unit, counts in (("min", (1, 2, 3, 5, 10, 15, 30)), ("h", (1, 2, 3, 4, 8)), ("d", (1,)))
+    for count in counts
+).union(("1w", "1m"))
 _DEFAULT_PERIOD: Final = "1d"
 _DEFAULT_BAR: Final = "5min"
 
@@ -38,6 +67,37 @@ def seconds(text: str) -> int | None:
     return int(match[1]) * _UNITS_S[match[2]] if match else None
 
 
+def allowed(period: str, bar: str) -> bool:
+    """True when bars of this length may be asked for over this period."""
+    match, bar_s = _LENGTH.match(period), seconds(bar)
+    if match is None or bar_s is None or int(match[1]) > _PERIOD_MAX[match[2]]:
+        return False
+    if bar not in _BARS and not bar.endswith("S"):
+        return False
+    period_s = int(match[1]) * _UNITS_S[match[2]]
+    least, most = _STEPS[0][1], _STEPS[0][2]
+    for from_period, shortest, longest in _STEPS:
+        # Between two rows of the broker's table the wider one counts.
+        most = longest
+        if (seconds(from_period) or 0) > period_s:
+            break
+        least = shortest
+        if (seconds(from_period) or 0) == period_s:
+            break
+    return bar.endswith("S") or (seconds(least) or 0) <= bar_s <= (seconds(most) or 0)
+
+
+def _time_s(text: str | None, now_s: int) -> int:
+    """The time a request names; one that is none, or in the future, is now."""
+    if text is None:
+        return now_s
+    try:
+        named = datetime.strptime(text, "%Y%m%d-%H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return now_s
+    return min(now_s, int(named.timestamp()))
+
+
 def history_body(
     instrument: Instrument,
     *,
@@ -46,17 +106,23 @@ def history_body(
     period: str = _DEFAULT_PERIOD,
     bar: str = _DEFAULT_BAR,
     outside_rth: bool = False,
+    start_time: str | None = None,
+    forward: bool = False,
 ) -> dict[str, Any]:
-    """The answer of a history request; lengths that make no sense are defaulted.
+    """The answer of a history request; lengths that do not fit are defaulted.
 
     The broker answers an invalid period with HTTP 200 and a default, so this
-    does too.
+    does too. The bars end at `start_time`, which is `yyyymmdd-hh:mm:ss` in UTC,
+    or begin there with `forward`; without it they end now.
     """
-    period_s, bar_s = seconds(period), seconds(bar)
-    if period_s is None or bar_s is None or bar_s > period_s:
-        period, period_s, bar_s = _DEFAULT_PERIOD, 86_400, 300
-    count = min(POINTS_MAX, period_s // bar_s)
-    last_start_s = now_ms // 1000 // bar_s * bar_s
+    if not allowed(period, bar):
+        period, bar = _DEFAULT_PERIOD, _DEFAULT_BAR
+    period_s, bar_s = seconds(period) or _DAY_S, seconds(bar) or _DAY_S
+    count = max(1, min(POINTS_MAX, period_s // bar_s))
+    edge_s = _time_s(start_time, now_ms // 1000)
+    if forward:
+        edge_s = min(edge_s + (count - 1) * bar_s, now_ms // 1000)
+    last_start_s = edge_s // bar_s * bar_s
     starts = [last_start_s - bar_s * (count - 1 - index) for index in range(count)]
     data = [_bar(instrument, seed, bar_s, start_s) for start_s in starts]
     digits = instrument.price_digits

@@ -8,8 +8,8 @@ Rule 2: prices are whole ticks inside and `Decimal` outside, never floats.
 
 import heapq
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -19,6 +19,13 @@ _SPREAD_TICKS: Final = (1, 1, 1, 2, 2, 3)
 _STEP_TICKS: Final = (-2, -1, -1, 0, 0, 0, 1, 1, 2)
 _TRADE_PROBABILITY: Final = 0.5
 _LOT: Final = 100
+_TIME_VALUE: Final = Decimal("6.5")
+CATCH_UP_MAX_MS: Final = 60_000
+FIXED_RATES: Final[Mapping[str, Decimal]] = {
+    # What one unit is worth in dollars, for currencies whose pair is not listed.
+    "CHF": Decimal("1.125"),
+    "CAD": Decimal("0.725"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +60,10 @@ class _Walk:
 
 
 class Market:
-    """Quotes for all instruments, moved on by `advance`."""
+    """Quotes for all instruments, moved on by `advance`.
+
+    An option has no path of its own: it is priced by what it is written on.
+    """
 
     def __init__(
         self,
@@ -67,27 +77,121 @@ class Market:
         self._interval_ms = interval_ms
         self._walks: dict[int, _Walk] = {}
         self._due: list[tuple[int, int]] = []
+        self._derived: dict[int, tuple[Quote, Quote]] = {}
         for instrument in self.instruments.values():
+            if instrument.strike is not None:
+                continue
             # One generator per instrument: an instrument's path does not
             # depend on how often its neighbours moved.
             rng = random.Random(f"{seed}:{instrument.conid}")
             self._walks[instrument.conid] = _first_walk(instrument, rng, now_ms)
             heapq.heappush(self._due, (now_ms + rng.randint(*interval_ms), instrument.conid))
 
+    def list_option(self, instrument: Instrument) -> None:
+        """Quote an option that was not in the list, because somebody still holds it."""
+        self.instruments[instrument.conid] = instrument
+
     def quote(self, conid: int) -> Quote:
         """The current quote; the conid must be one of `instruments`."""
-        return self._walks[conid].quote
+        walk = self._walks.get(conid)
+        if walk is not None:
+            return walk.quote
+        option = self.instruments[conid]
+        base = self._walks[option.underlying_conid].quote
+        known = self._derived.get(conid)
+        if known is None or known[0] is not base:
+            known = self._derived[conid] = (base, option_quote(option, base))
+        return known[1]
+
+    def rate(self, currency: str) -> Decimal:
+        """What one unit of a currency is worth in dollars."""
+        pair = next(
+            (
+                row.conid
+                for row in self.instruments.values()
+                if row.sec_type == "CASH" and row.symbol == currency
+            ),
+            None,
+        )
+        if pair is not None:
+            quote = self.quote(pair)
+            return (quote.bid + quote.ask) / 2
+        return FIXED_RATES.get(currency, Decimal(1))
 
     def advance(self, now_ms: int) -> tuple[int, ...]:
         """Move every instrument that is due and return the conids that moved."""
         moved: dict[int, None] = {}
-        while self._due[0][0] <= now_ms:
+        while self._due and self._due[0][0] <= now_ms:
             due_ms, conid = self._due[0]
+            # A process that was stopped for hours does not live them again.
+            due_ms = max(due_ms, now_ms - CATCH_UP_MAX_MS)
             walk = self._walks[conid]
             _step(walk, due_ms)
             heapq.heapreplace(self._due, (due_ms + walk.rng.randint(*self._interval_ms), conid))
             moved[conid] = None
         return tuple(moved)
+
+    def trade_at(self, conid: int, price: Decimal, now_ms: int) -> None:
+        """Move a market to a price at which it trades at once; not for an option."""
+        walk = self._walks[conid]
+        tick = walk.instrument.tick
+        walk.mid_ticks = walk.home_ticks = max(1, int(price / tick))
+        price = walk.mid_ticks * tick
+        old = walk.quote
+        walk.quote = replace(
+            old,
+            bid=price,
+            ask=price + tick,
+            last=price,
+            last_size=1,
+            volume=old.volume + 1,
+            open=price if old.open is None else old.open,
+            high=price if old.high is None else max(old.high, price),
+            low=price if old.low is None else min(old.low, price),
+            updated_at_ms=now_ms,
+        )
+
+    def state(self) -> dict[int, Quote]:
+        """The quotes that `restore` goes on from."""
+        return {conid: walk.quote for conid, walk in self._walks.items()}
+
+    def restore(self, quotes: Mapping[int, Quote]) -> None:
+        """Go on from earlier quotes; an instrument without one keeps its own."""
+        for conid, quote in quotes.items():
+            walk = self._walks.get(conid)
+            if walk is not None:
+                walk.quote = quote
+                walk.mid_ticks = max(1, int((quote.bid + quote.ask) / 2 / walk.instrument.tick))
+
+
+def option_quote(option: Instrument, base: Quote) -> Quote:
+    """The quote of an option by that of its underlying: what it is worth now and its time."""
+    last = None if base.last is None else _option_value(option, base.last)
+    value = _option_value(option, (base.bid + base.ask) / 2)
+    bid = option.on_tick(value, up=False)
+    first = option.on_tick(_option_value(option, base.prior_close), up=True)
+    return replace(
+        base,
+        conid=option.conid,
+        bid=bid,
+        ask=bid + option.increment(bid),
+        bid_size=max(1, base.bid_size // _LOT),
+        ask_size=max(1, base.ask_size // _LOT),
+        last=None if last is None else option.on_tick(last, up=True),
+        last_size=base.last_size // _LOT,
+        volume=base.volume // _LOT,
+        open=None,
+        high=None,
+        low=None,
+        prior_close=first,
+    )
+
+
+def _option_value(option: Instrument, price: Decimal) -> Decimal:
+    assert option.strike is not None, "only options come here"
+    gain = price - option.strike if option.right == "C" else option.strike - price
+    away = abs(price - option.strike)
+    return max(gain, Decimal(0)) + max(_TIME_VALUE - away / 8, option.tick)
 
 
 def _first_walk(instrument: Instrument, rng: random.Random, now_ms: int) -> _Walk:

@@ -32,6 +32,9 @@ class Order:
 
     `rejected` marks an Inactive order that stays so; `reason` says why an
     order was cancelled or rejected by the venue and is None otherwise.
+    `stop_price` and `limit_price` are where a trailing order's are now, None
+    for other types. `volume_seen` is what had traded when it came.
+    `is_external` marks an order of another client of the same account.
     """
 
     order_id: int
@@ -45,6 +48,10 @@ class Order:
     rejected: bool = False
     reason: str | None = None
     pieces: tuple[Decimal, ...] = ()
+    stop_price: Decimal | None = None
+    limit_price: Decimal | None = None
+    volume_seen: int = 0
+    is_external: bool = False
 
     @property
     def remaining_quantity(self) -> Decimal:
@@ -82,6 +89,16 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRequest:
+    """A change of an order that reached the venue, whatever became of it."""
+
+    order_id: int
+    account: str
+    body: Any
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderChanged:
     """An order is in this state now."""
 
@@ -102,4 +119,16 @@ class CommissionKnown:
     execution: Execution
 
 
-News = OrderChanged | Traded | CommissionKnown
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompted:
+    """The broker asks something about an order it has already taken.
+
+    Without an answer until `until_ms` the order is cancelled.
+    """
+
+    order_id: int
+    request_id: str
+    until_ms: int
+
+
+News = OrderChanged | Traded | CommissionKnown | Prompted

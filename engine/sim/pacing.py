@@ -36,13 +36,17 @@ class Pacing:
             and (own is None or len(own) < burst)
         )
         if not admitted:
-            self.refused += 1
-            self._boxed_until_ms = max(self._boxed_until_ms, now_ms + box_ms)
+            self.box(now_ms + box_ms)
             return False
         everything.append(now_ms)
         if own is not None:
             own.append(now_ms)
         return True
+
+    def box(self, until_ms: int) -> None:
+        """Refuse everybody until then."""
+        self.refused += 1
+        self._boxed_until_ms = max(self._boxed_until_ms, until_ms)
 
     def _recent(self, key: str, window_ms: int, now_ms: int) -> deque[int]:
         times = self._times.setdefault(key, deque())

@@ -30,6 +30,8 @@ MESSAGES: Final[Mapping[str, str]] = {
     "Are you sure you want to submit this order?",
     "o10164": "Traders are responsible for understanding cash quantity details, which are provided "
     "on a best efforts basis only.",
+    "o10223": "You are about to submit a cash quantity order.\n"
+    "Are you sure you want to submit this order?",
     "o10331": "You are about to submit a stop order. Please be aware of the various stop order "
     "types available and the risks associated with each one.\n"
     "Are you sure you want to submit this order?",
@@ -47,6 +49,8 @@ def questions_for(
 ) -> tuple[str, ...]:
     """The message ids to ask for this ticket, in order; empty when it may pass."""
     configured = rules.get(ticket.order_type, ()) + rules.get("*", ())
+    if ticket.cash_quantity is not None:
+        configured += rules.get("CASH_QUANTITY", ())
     if modifies:
         configured = rules.get("MODIFY", ())
 

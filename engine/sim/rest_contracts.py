@@ -1,50 +1,35 @@
 """REST: contracts and their trading rules.
 
-Rule: `conid` is a text in secdef/search and a number everywhere else; contract
-info is snake_case. Both are the broker's.
+Rule: contract info is snake_case and definitions are camelCase, as the broker's are.
 """
 
+from decimal import Decimal
 from typing import Any, Final
 
 from engine.sim.answers import Answer, Call, error, whole_number
 from engine.sim.instruments import Instrument
-from engine.sim.routes import GET, GET_OR_POST, POST, Route
+from engine.sim.routes import GET, POST, Route
 from engine.sim.session import Tier
+from engine.sim.trading_rules import rules_for
 from engine.sim.world import World
 
 _CONIDS_MAX: Final = 200
-
-
-def search(world: World, call: Call) -> Answer:
-    """Contracts by symbol; nothing found is an empty list."""
-    source = call.body if isinstance(call.body, dict) else call.query
-    symbol = str(source.get("symbol", "")).upper()
-    if not symbol:
-        return error("Bad Request: symbol is missing", 400)
-    wanted = source.get("secType")
-    found = [
-        instrument
-        for instrument in world.market.instruments.values()
-        if instrument.symbol == symbol and wanted in (None, instrument.sec_type)
-    ]
-    return Answer(body=[_search_row(instrument) for instrument in found])
+_CASH_INCREMENT: Final = Decimal("0.01")
+_SMART: Final = frozenset({"STK", "OPT"})
 
 
 def stocks(world: World, call: Call) -> Answer:
-    """Stocks by symbols; an unknown symbol has an empty list."""
+    """Stocks by symbols, one row for each company; an unknown symbol has an empty list."""
     body: dict[str, list[dict[str, Any]]] = {}
     for symbol in _list(call, "symbols"):
+        companies: dict[str, list[dict[str, Any]]] = {}
+        for row in world.market.instruments.values():
+            if row.symbol == symbol and row.sec_type == "STK":
+                listing = {"conid": row.conid, "exchange": row.exchange, "isUS": row.is_us}
+                companies.setdefault(row.name, []).append(listing)
         body[symbol] = [
-            {
-                "name": instrument.name,
-                "chineseName": None,
-                "assetClass": "STK",
-                "contracts": [
-                    {"conid": instrument.conid, "exchange": instrument.exchange, "isUS": True}
-                ],
-            }
-            for instrument in world.market.instruments.values()
-            if instrument.symbol == symbol and instrument.sec_type == "STK"
+            {"name": name, "chineseName": None, "assetClass": "STK", "contracts": contracts}
+            for name, contracts in companies.items()
         ]
     return Answer(body=body)
 
@@ -64,7 +49,9 @@ def futures(world: World, call: Call) -> Answer:
                 "longFuturesCutOff": int(instrument.expiry) - 1,
             }
             for instrument in world.market.instruments.values()
-            if instrument.symbol == symbol and instrument.expiry is not None
+            if instrument.symbol == symbol
+            and instrument.sec_type == "FUT"
+            and instrument.expiry is not None
         ]
     return Answer(body=body)
 
@@ -112,64 +99,67 @@ def _instrument(world: World, text: str) -> Instrument | None:
     return None if conid is None else world.market.instruments.get(conid)
 
 
-def _search_row(instrument: Instrument) -> dict[str, Any]:
-    section: dict[str, Any] = {"secType": instrument.sec_type}
-    if instrument.expiry is not None:
-        section |= {"months": "DEC26", "exchange": instrument.exchange}
-    return {
-        "conid": str(instrument.conid),
-        "companyHeader": f"{instrument.name} - {instrument.exchange}",
-        "companyName": instrument.name,
-        "symbol": instrument.symbol,
-        "description": instrument.exchange,
-        "restricted": None,
-        "sections": [section],
-    }
-
-
 def increment_rules(instrument: Instrument) -> list[dict[str, Any]]:
     """The tick sizes by price band."""
-    return [{"lowerEdge": 0.0, "increment": instrument.tick}]
+    return [{"lowerEdge": edge, "increment": step} for edge, step in instrument.bands]
 
 
 def _definition(instrument: Instrument) -> dict[str, Any]:
+    is_derivative = instrument.expiry is not None
     return {
         "conid": instrument.conid,
         "currency": instrument.currency,
         "ticker": instrument.symbol,
         "name": instrument.name,
         "assetClass": instrument.sec_type,
-        "multiplier": float(instrument.multiplier) if instrument.expiry else 0.0,
-        "strike": "0",
+        "multiplier": float(instrument.multiplier) if is_derivative else 0.0,
+        "strike": "0" if instrument.strike is None else f"{instrument.strike:f}",
+        "putOrCall": instrument.right,
         "expiry": instrument.expiry,
         "undConid": instrument.underlying_conid,
         "incrementRules": increment_rules(instrument),
         "listingExchange": instrument.exchange,
-        "allExchanges": f"SMART,{instrument.exchange}",
-        "type": "COMMON" if instrument.expiry is None else None,
-        "hasOptions": False,
-        "fullName": instrument.symbol,
-        "isUS": True,
+        "allExchanges": _exchanges(instrument),
+        "type": "COMMON" if instrument.sec_type == "STK" else None,
+        "hasOptions": instrument.symbol == "AAPL",
+        "fullName": full_name(instrument),
+        "isUS": instrument.is_us,
     }
 
 
+def full_name(instrument: Instrument) -> str:
+    """A contract in one line, with its terms when it is a derivative."""
+    terms = instrument.terms
+    return instrument.symbol if terms is None else f"{instrument.symbol} {terms}"
+
+
+def _exchanges(instrument: Instrument) -> str:
+    smart = instrument.sec_type in _SMART and instrument.exchange != "SMART"
+    return f"SMART,{instrument.exchange}" if smart else instrument.exchange
+
+
 def _info(instrument: Instrument) -> dict[str, Any]:
-    is_future = instrument.expiry is not None
+    is_derivative = instrument.expiry is not None
+    is_smart = instrument.sec_type in _SMART
     return {
         "con_id": instrument.conid,
         "symbol": instrument.symbol,
         "instrument_type": instrument.sec_type,
-        "exchange": instrument.exchange if is_future else "SMART",
-        "valid_exchanges": f"SMART,{instrument.exchange}",
+        "exchange": "SMART" if is_smart else instrument.exchange,
+        "listing_exchange": instrument.exchange,
+        "valid_exchanges": _exchanges(instrument),
         "currency": instrument.currency,
-        "trading_class": instrument.symbol if is_future else "NMS",
-        "local_symbol": instrument.symbol,
-        "multiplier": str(instrument.multiplier) if is_future else None,
+        "trading_class": "NMS" if instrument.sec_type == "STK" else instrument.symbol,
+        "local_symbol": instrument.local_symbol,
+        "multiplier": str(instrument.multiplier) if is_derivative else None,
         "maturity_date": instrument.expiry,
         "expiry_full": instrument.expiry,
+        "contract_month": instrument.expiry[:6] if instrument.expiry else None,
+        "strike": None if instrument.strike is None else f"{instrument.strike:f}",
+        "right": {"C": "CALL", "P": "PUT"}.get(instrument.right or ""),
         "underlying_con_id": instrument.underlying_conid,
         "r_t_h": True,
-        "smart_available": not is_future,
+        "smart_available": is_smart,
         "company_name": instrument.name,
         "cfi_code": "",
         "cusip": None,
@@ -184,46 +174,54 @@ def _info(instrument: Instrument) -> dict[str, Any]:
 def _rules(world: World, instrument: Instrument) -> dict[str, Any]:
     quote = world.market.quote(instrument.conid)
     price = quote.last if quote.last is not None else quote.prior_close
-    types = ["limit", "market", "stop", "stop_limit"]
+    taken = rules_for(instrument)
+    tradable = bool(taken.order_types)
+    default_tif = "PAX" if instrument.sec_type == "CRYPTO" else "DAY"
     return {
         "algoEligible": False,
         "allOrNoneEligible": False,
         "costReport": False,
-        "canTradeAcctIds": list(world.config.accounts),
+        "canTradeAcctIds": list(world.config.accounts) if tradable else [],
         "error": None,
-        "orderTypes": types,
+        "orderTypes": list(taken.order_types),
         "ibAlgoTypes": [],
-        "fraqTypes": [],
+        "fraqTypes": list(taken.fractions),
         "forceOrderPreview": False,
-        "cqtTypes": [],
+        "cqtTypes": list(taken.cash_quantity),
         "orderDefaults": {"LMT": {"LP": instrument.price_text(price)}},
-        "orderTypesOutside": ["limit", "stop_limit"],
+        "orderTypesOutside": list(taken.outside),
         "defaultSize": 1,
         "cashSize": 0.0,
-        "sizeIncrement": 1,
-        "tifTypes": ["IOC/MARKET,LIMIT,a", "GTC/o,a", "DAY/o,a"],
-        "tifDefaults": {"TIF": "DAY", "SIZE": "1.00", "DEFAULT_ACCT": world.config.accounts[0]},
+        "sizeIncrement": _whole_or_exact(instrument.size_increment),
+        "tifTypes": list(taken.tifs),
+        "tifDefaults": {
+            "TIF": default_tif,
+            "SIZE": "1.00",
+            "DEFAULT_ACCT": world.config.accounts[0],
+        },
         "limitPrice": price,
         "stopprice": price,
+        "orderOrigination": None,
         "preview": True,
         "displaySize": None,
-        "fraqInt": 0,
+        "fraqInt": max(0, -int(instrument.size_increment.as_tuple().exponent)),
         "cashCcy": instrument.currency,
-        "cashQtyIncr": 500,
+        "cashQtyIncr": _CASH_INCREMENT if taken.cash_quantity else None,
         "priceMagnifier": None,
         "negativeCapable": False,
         "incrementType": 1,
         "incrementRules": increment_rules(instrument),
         "hasSecondary": False,
-        "increment": instrument.tick,
+        "increment": instrument.increment(price),
         "incrementDigits": instrument.price_digits,
     }
 
 
+def _whole_or_exact(number: Decimal) -> int | Decimal:
+    return int(number) if number == number.to_integral_value() else number
+
+
 ROUTES: Final = (
-    Route(
-        methods=GET_OR_POST, pattern="/iserver/secdef/search", handler=search, tier=Tier.BROKERAGE
-    ),
     Route(methods=GET, pattern="/trsrv/stocks", handler=stocks),
     Route(methods=GET, pattern="/trsrv/futures", handler=futures),
     Route(methods=GET, pattern="/trsrv/secdef", handler=definitions),

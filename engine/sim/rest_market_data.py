@@ -6,7 +6,7 @@ ones. REST and WebSocket share one line and one field set per conid.
 
 from typing import Any, Final
 
-from engine.sim.answers import Answer, Call, error, whole_number
+from engine.sim.answers import Answer, Call, error, unavailable, whole_number
 from engine.sim.history import history_body
 from engine.sim.quote_fields import SERVER_ID, field_texts
 from engine.sim.routes import GET, POST, Route
@@ -16,6 +16,7 @@ from engine.sim.world import World
 _CONIDS_MAX: Final = 100
 _FIELDS_MAX: Final = 50
 _SLOW_READS: Final = 2
+_HISTORIES_MAX: Final = 5
 
 
 def snapshot(world: World, call: Call) -> Answer:
@@ -52,6 +53,8 @@ def unsubscribe_all(world: World, _: Call) -> Answer:
 
 def history(world: World, call: Call) -> Answer:
     """Bars of the past."""
+    if world.faults.takes("history_503"):
+        return unavailable()
     text = call.query.get("conid", "")
     conid = whole_number(text)
     instrument = world.market.instruments.get(conid) if conid is not None else None
@@ -64,6 +67,8 @@ def history(world: World, call: Call) -> Answer:
         period=call.query.get("period", "1d"),
         bar=call.query.get("bar", "5min"),
         outside_rth=call.flag("outsideRth"),
+        start_time=call.query.get("startTime"),
+        forward=call.query.get("direction") == "1",
     )
     return Answer(body=body)
 
@@ -78,7 +83,11 @@ def _snapshot_row(world: World, conid: int, fields: list[str]) -> dict[str, Any]
     instrument = world.market.instruments.get(conid)
     if instrument is None:
         return bare
-    line = _brokerage(world).lines.setdefault(conid, MarketDataLine())
+    lines, now_ms = _brokerage(world).lines, world.clock_ms()
+    if not world.session.has_market_data(conid, now_ms):
+        lines[conid] = MarketDataLine()
+    line = lines[conid]
+    line.until_ms = max(line.until_ms, now_ms + world.config.snapshot_refresh_ms)
     known = [name for name in fields if name in line.fields]
     if len(known) < len(fields):
         line.fields.update(fields)
@@ -112,5 +121,11 @@ ROUTES: Final = (
         handler=unsubscribe_all,
         tier=Tier.PRIMED,
     ),
-    Route(methods=GET, pattern="/iserver/marketdata/history", handler=history, tier=Tier.BROKERAGE),
+    Route(
+        methods=GET,
+        pattern="/iserver/marketdata/history",
+        handler=history,
+        tier=Tier.BROKERAGE,
+        concurrent_max=_HISTORIES_MAX,
+    ),
 )

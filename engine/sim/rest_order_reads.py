@@ -40,7 +40,7 @@ def orders(world: World, call: Call) -> Answer:
         brokerage.orders_warm = True
         return Answer(body={"orders": [], "snapshot": False})
     rows: list[dict[str, Any]] = []
-    for order in reversed(world.venue.orders.values()):
+    for order in world.listed_orders(call.now_ms):
         if call.now_ms - order.updated_at_ms > _DAY_MS and not order.working:
             continue
         if brokerage.order_filters and order.status.value not in brokerage.order_filters:

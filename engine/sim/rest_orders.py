@@ -17,12 +17,13 @@ import structlog
 
 from engine.sim.accounts import commission_for, margin_for
 from engine.sim.answers import Answer, Call, Fate, error, refused, text, unavailable, whole_number
+from engine.sim.orders import ChangeRequest, Order
 from engine.sim.questions import question_body, questions_for, with_faults
 from engine.sim.routes import DELETE, POST, Route
 from engine.sim.rows import acknowledgement, amount
 from engine.sim.session import SUPPRESSED_MAX, Brokerage, Question, Tier
 from engine.sim.tickets import Refusal, Ticket, parse_ticket, tickets_in
-from engine.sim.world import World
+from engine.sim.world import PROMPT_OPTIONS, World, prompt_row
 
 _log = structlog.get_logger("engine.sim")
 
@@ -84,6 +85,10 @@ def modify(world: World, call: Call) -> Answer:
     """New terms for a working order, as one bare ticket."""
     account, order_id = call.parts["account"], whole_number(call.parts["order"])
     order = world.venue.orders.get(order_id) if order_id is not None else None
+    request = ChangeRequest(
+        order_id=order_id or 0, account=account, body=call.body, at_ms=call.now_ms
+    )
+    world.venue.change_requests.append(request)
     if order is None or order_id is None or order.ticket.account != account or not order.working:
         return _no_such_order(call)
     ticket = _ticket(world, account, [call.body])
@@ -115,19 +120,29 @@ def cancel(world: World, call: Call) -> Answer:
     order_found = world.venue.orders.get(order_id) if order_id is not None else None
     if order_found is None or order_id is None or order_found.ticket.account != account:
         return _no_such_order(call)
+    if world.faults.takes("cancel_503"):
+        return unavailable()
+    if order_found.working and world.faults.takes("cancel_ignored"):
+        return _cancel_taken(order_found)
     refusal = world.venue.cancel(order_id, call.now_ms)
     if refusal is not None:
         return Answer(body={"error": refusal.text}, status=refusal.status)
-    # A cancel that took effect at once answers without conid and account.
-    ended = not order_found.working
-    return Answer(
-        body={
-            "msg": "Request was submitted",
-            "order_id": order_id,
-            "conid": -1 if ended else order_found.ticket.conid,
-            "account": None if ended else account,
-        }
-    )
+    answer = _cancel_taken(order_found)
+    if world.faults.takes("cancel_hang"):
+        return replace(answer, fate=Fate.NEVER_SENT)
+    return unavailable() if world.faults.takes("cancel_503_with_accept") else answer
+
+
+def notification(world: World, call: Call) -> Answer:
+    """The answer to a prompt about an order that was taken; the answer to it is a bare text."""
+    body = call.body if isinstance(call.body, dict) else {}
+    order_id, request_id, said = body.get("orderId"), body.get("reqId"), body.get("text")
+    if said not in PROMPT_OPTIONS:
+        return error(f"Bad Request: text is {said}, allowed are {', '.join(PROMPT_OPTIONS)}", 400)
+    number = whole_number(str(order_id))
+    if number is None or not world.venue.answer_prompt(number, str(request_id)):
+        return error(f"Bad Request: no prompt {request_id} is open for order {order_id}", 400)
+    return Answer(body="Success")
 
 
 def what_if(world: World, call: Call) -> Answer:
@@ -153,7 +168,7 @@ def what_if(world: World, call: Call) -> Answer:
             "after": amount(current + moved, 0),
         }
 
-    has_data = ticket.conid in _brokerage(world).lines
+    has_data = world.session.has_market_data(ticket.conid, call.now_ms)
     return Answer(
         body={
             "amount": {
@@ -202,6 +217,19 @@ def _no_such_order(call: Call) -> Answer:
     return Answer(body={"error": f"OrderID {call.parts['order']} doesn't exist"}, status=400)
 
 
+def _cancel_taken(order: Order) -> Answer:
+    # A cancel that took effect at once answers without conid and account.
+    ended = not order.working
+    return Answer(
+        body={
+            "msg": "Request was submitted",
+            "order_id": order.order_id,
+            "conid": -1 if ended else order.ticket.conid,
+            "account": None if ended else order.ticket.account,
+        }
+    )
+
+
 def _struck(world: World, name: str) -> bool:
     """True when a switched fault is on; that it struck is counted."""
     is_on = bool(getattr(world.faults, name))
@@ -218,7 +246,8 @@ def _ticket(world: World, account: str, raw: list[Any] | None) -> Ticket | Refus
         return Refusal(text="Bad Request: orders are missing", status=400)
     if len(raw) > 1:
         return Refusal(text=f"Bad Request: {len(raw)} orders in one request, at most 1", status=400)
-    return parse_ticket(raw[0], account=account, instruments=world.market.instruments)
+    ticket = parse_ticket(raw[0], account=account, instruments=world.market.instruments)
+    return ticket if isinstance(ticket, Refusal) else world.venue.sized(ticket)
 
 
 def _questions(world: World, ticket: Ticket, *, modifies: bool) -> tuple[str, ...]:
@@ -227,7 +256,7 @@ def _questions(world: World, ticket: Ticket, *, modifies: bool) -> tuple[str, ..
         ticket,
         rules=world.config.questions,
         touch=quote.ask if ticket.is_buy else quote.bid,
-        has_market_data=ticket.conid in brokerage.lines,
+        has_market_data=world.session.has_market_data(ticket.conid, world.clock_ms()),
         suppressed=brokerage.suppressed,
         modifies=modifies,
     )
@@ -243,10 +272,17 @@ def _late_reply(world: World, question: Question, call: Call) -> Answer:
 
 
 def _change(world: World, order_id: int, ticket: Ticket, now_ms: int) -> Answer:
+    """Give the order its new terms, unless a fault loses them; the answer may be lost too."""
+    faults = world.faults
+    if faults.takes("modify_503_without_accept"):
+        return unavailable()
     refusal = world.venue.modify(order_id, ticket, now_ms)
     if refusal is not None:
         return refused(refusal)
-    return Answer(body=acknowledgement(world.venue.orders[order_id]))
+    answer = Answer(body=acknowledgement(world.venue.orders[order_id]))
+    if faults.takes("modify_hang"):
+        return replace(answer, fate=Fate.NEVER_SENT)
+    return unavailable() if faults.takes("modify_503_with_accept") else answer
 
 
 def _go_live(world: World, ticket: Ticket, now_ms: int) -> Answer:
@@ -261,6 +297,11 @@ def _go_live(world: World, ticket: Ticket, now_ms: int) -> Answer:
         ticket, now_ms, rejected_because="The order was not transmitted." if inactive else None
     )
     answer = Answer(body=acknowledgement(order))
+    if faults.takes("prompt_next"):
+        world.venue.prompt(order.order_id, now_ms, wait_ms=world.config.prompt_wait_ms)
+    if order.working and faults.takes("advanced_reject_next"):
+        world.venue.prompt(order.order_id, now_ms, wait_ms=world.config.prompt_wait_ms)
+        answer = Answer(body=prompt_row(world.venue.prompts[order.order_id]))
     reason = faults.takes_text("cancel_next")
     if reason is not None:
         world.venue.cancel_by_system(order.order_id, reason, now_ms)
@@ -302,6 +343,7 @@ ROUTES: Final = (
         is_order_request=True,
     ),
     Route(methods=POST, pattern="/iserver/reply/{id}", handler=reply, tier=Tier.PRIMED),
+    Route(methods=POST, pattern="/iserver/notification", handler=notification, tier=Tier.PRIMED),
     Route(
         methods=POST, pattern="/iserver/questions/suppress", handler=suppress, tier=Tier.BROKERAGE
     ),

@@ -10,9 +10,9 @@ read is sparse; `/portfolio2` is current.
 from decimal import Decimal
 from typing import Any, Final
 
-from engine.sim.accounts import Position, Valuation
+from engine.sim.accounts import BASE_CURRENCY, Position, Valuation
 from engine.sim.answers import Answer, Call, text, whole_number
-from engine.sim.rest_contracts import increment_rules
+from engine.sim.rest_contracts import full_name, increment_rules
 from engine.sim.routes import GET, POST, Route
 from engine.sim.session import CachedPositions, Login, Tier
 from engine.sim.world import World
@@ -70,7 +70,7 @@ def positions_now(world: World, call: Call) -> Answer:
                 "avgCost": position.average_price * instrument.multiplier,
                 "avgPrice": position.average_price,
                 "currency": instrument.currency,
-                "description": instrument.symbol,
+                "description": full_name(instrument),
                 "isLastToLoq": False,
                 "marketPrice": price,
                 "marketValue": position.quantity * price * instrument.multiplier,
@@ -146,17 +146,21 @@ def ledger(world: World, call: Call) -> Answer:
         return text("Access Denied", 401)
     if not _login(world).portfolio_primed:
         return Answer(body={})
-    values = world.venue.valuation(account)
+    values, own = world.venue.valuation(account), world.venue.accounts[account]
+    # The securities are told under the base currency; others have their cash only.
+    balances = {BASE_CURRENCY: own.cash, **own.foreign, "BASE": values.cash}
     body = {}
-    for currency in ("USD", "BASE"):
+    for currency, cash in balances.items():
+        rate = world.market.rate(currency) if currency in own.foreign else Decimal(1)
+        in_base = currency not in own.foreign
         body[currency] = {
-            "cashbalance": values.cash,
-            "settledcash": values.cash,
-            "netliquidationvalue": values.net_liquidation,
-            "stockmarketvalue": values.market_value,
-            "unrealizedpnl": values.unrealized,
-            "realizedpnl": values.realized,
-            "exchangerate": 1.0,
+            "cashbalance": cash,
+            "settledcash": cash,
+            "netliquidationvalue": values.net_liquidation if in_base else cash,
+            "stockmarketvalue": values.market_value if in_base else Decimal(0),
+            "unrealizedpnl": values.unrealized if in_base else Decimal(0),
+            "realizedpnl": values.realized if in_base else Decimal(0),
+            "exchangerate": rate,
             "timestamp": call.now_ms // 1000,
             "currency": currency,
             "acctcode": account,
@@ -166,6 +170,33 @@ def ledger(world: World, call: Call) -> Answer:
             "severity": 0,
         }
     return Answer(body=body)
+
+
+def metadata(world: World, call: Call) -> Answer:
+    """One account as `/portfolio/accounts` lists it."""
+    account = call.parts["account"]
+    if account not in world.venue.accounts:
+        return text("Access Denied", 401)
+    return Answer(body=_account_row(world, account))
+
+
+def allocation(world: World, call: Call) -> Answer:
+    """What an account is worth by kind of asset, long and short apart."""
+    account = call.parts["account"]
+    if account not in world.venue.accounts:
+        return text("Access Denied", 401)
+    long: dict[str, Decimal] = {"CASH": world.venue.accounts[account].cash}
+    short: dict[str, Decimal] = {}
+    for conid, position in _held(world, account):
+        instrument = world.venue.instrument(conid)
+        rate = world.market.rate(instrument.currency)
+        worth = position.quantity * world.venue.mark(conid) * instrument.multiplier * rate
+        side = long if worth >= 0 else short
+        side[instrument.sec_type] = side.get(instrument.sec_type, Decimal(0)) + worth
+    nothing: dict[str, dict[str, Decimal]] = {"long": {}, "short": {}}
+    return Answer(
+        body={"assetClass": {"long": long, "short": short}, "sector": nothing, "group": nothing}
+    )
 
 
 def profit_and_loss(world: World, _: Call) -> Answer:
@@ -199,7 +230,11 @@ def brokerage_summary(world: World, call: Call) -> Answer:
             "initialMargin": values.initial_margin,
             "maintenanceMargin": values.initial_margin,
             "cashBalances": [
-                {"currency": "USD", "balance": values.cash, "settledCash": values.cash}
+                {"currency": currency, "balance": cash, "settledCash": cash}
+                for currency, cash in (
+                    (BASE_CURRENCY, world.venue.accounts[account].cash),
+                    *world.venue.accounts[account].foreign.items(),
+                )
             ],
         }
     )
@@ -247,7 +282,7 @@ def _position_rows(world: World, account: str, call: Call) -> tuple[dict[str, An
             {
                 "acctId": account,
                 "conid": conid,
-                "contractDesc": instrument.symbol,
+                "contractDesc": full_name(instrument),
                 "position": float(position.quantity),
                 "mktPrice": price,
                 "mktValue": position.quantity * price * instrument.multiplier,
@@ -258,9 +293,9 @@ def _position_rows(world: World, account: str, call: Call) -> tuple[dict[str, An
                 "unrealizedPnl": _unrealized(position, price, instrument.multiplier),
                 "exchs": None,
                 "expiry": instrument.expiry,
-                "putOrCall": None,
+                "putOrCall": instrument.right,
                 "multiplier": instrument.multiplier if instrument.expiry else 0.0,
-                "strike": "0",
+                "strike": "0" if instrument.strike is None else f"{instrument.strike:f}",
                 "exerciseStyle": None,
                 "conExchMap": [],
                 "assetClass": instrument.sec_type,
@@ -271,10 +306,10 @@ def _position_rows(world: World, account: str, call: Call) -> tuple[dict[str, An
                 "time": call.now_ms,
                 "allExchanges": f"SMART,{instrument.exchange}",
                 "listingExchange": instrument.exchange,
-                "type": "COMMON",
+                "type": "COMMON" if instrument.sec_type == "STK" else None,
                 "hasOptions": False,
-                "fullName": instrument.symbol,
-                "isUS": True,
+                "fullName": full_name(instrument),
+                "isUS": instrument.is_us,
                 "incrementRules": increment_rules(instrument),
                 "isEventContract": False,
                 "pageSize": PAGE_ROWS,
@@ -304,7 +339,7 @@ _LATE_KEYS: Final = frozenset(
 def _sparse(row: dict[str, Any]) -> dict[str, Any]:
     """The row of a first read: the definition is missing and the strike is a number."""
     kept = {key: value for key, value in row.items() if key not in _LATE_KEYS}
-    return {**kept, "strike": 0.0}
+    return {**kept, "strike": float(row["strike"])}
 
 
 def _summary_values(values: Valuation) -> dict[str, Decimal]:
@@ -377,6 +412,8 @@ ROUTES: Final = (
     Route(methods=GET, pattern="/portfolio2/{account}/positions", handler=positions_now),
     Route(methods=GET, pattern="/portfolio/{account}/summary", handler=summary),
     Route(methods=GET, pattern="/portfolio/{account}/ledger", handler=ledger),
+    Route(methods=GET, pattern="/portfolio/{account}/meta", handler=metadata),
+    Route(methods=GET, pattern="/portfolio/{account}/allocation", handler=allocation),
     Route(
         methods=GET,
         pattern="/iserver/account/pnl/partitioned",

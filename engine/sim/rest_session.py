@@ -5,7 +5,7 @@ Rule: `authenticated` alone means little; `established` says when orders pass.
 
 from typing import Any, Final
 
-from engine.sim.answers import Answer, Call, error
+from engine.sim.answers import Answer, Call, error, unavailable
 from engine.sim.routes import GET, GET_OR_POST, POST, Route
 from engine.sim.session import Tier
 from engine.sim.world import World
@@ -22,6 +22,12 @@ def open_brokerage(world: World, call: Call) -> Answer:
     """`ssodh/init`; an HTTP 200 with `authenticated: false` is a failed one."""
     if not isinstance(call.body, dict) or call.body.get("publish") is not True:
         return error("Bad Request: publish must be true", 500)
+    if world.faults.backend_down:
+        world.faults.struck["backend_down"] += 1
+        return unavailable()
+    if world.faults.takes("init_fails"):
+        failed = {**world.auth_status(call.now_ms), "authenticated": False, "established": False}
+        return Answer(body={**failed, "fail": "Login failed"})
     if world.faults.competing and call.body.get("compete") is True:
         world.faults.competing = False
     if not world.faults.competing:

@@ -26,7 +26,8 @@ class Route:
     """One path of the API.
 
     `is_order_request` marks what invalidates an open question; `per_ms` is the
-    shortest time between `burst` calls and the next, 0 for no limit of its own.
+    shortest time between `burst` calls and the next, 0 for no limit of its own;
+    `concurrent_max` is how many may be under way at once, 0 for any number.
     """
 
     methods: tuple[str, ...]
@@ -35,6 +36,7 @@ class Route:
     tier: Tier = Tier.LOGIN
     is_order_request: bool = False
     per_ms: int = 0
+    concurrent_max: int = 0
     burst: int = 1
 
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from engine.sim.instruments import Instrument
 from engine.sim.orders import ENDED, Execution, Order, OrderStatus
-from engine.sim.tickets import Ticket
 
 _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     # wire order type: (orderType, origOrderType, order_type of order/status)
@@ -20,7 +19,17 @@ _WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "LMT": ("Limit", "LIMIT", "LIMIT"),
     "STP": ("Stop", "STOP", "STOP"),
     "STOP_LIMIT": ("Stop Limit", "STOP_LIMIT", "STOP_LIMIT"),
+    "TRAIL": ("Trailing Stop", "TRAILING_STOP", "TRAILING_STOP"),
+    "TRAILLMT": ("Trailing Stop Limit", "TRAILING_STOP_LIMIT", "TRAILING_STOP_LIMIT"),
+    "MIDPRICE": ("MidPrice", "MIDPRICE", "MIDPRICE"),
+    "MOC": ("Market on Close", "MARKETONCLOSE", "MARKETONCLOSE"),
+    "LOC": ("Limit on Close", "LIMITONCLOSE", "LIMITONCLOSE"),
+    "MIT": ("Market if Touched", "MIT", "MIT"),
+    "LIT": ("Limit if Touched", "LIT", "LIT"),
+    "REL": ("Relative", "RELATIVE", "RELATIVE"),
 }
+# Their one price, which is in `price`, is a stop or a trigger and no limit.
+_PRICE_IS_STOP: Final = frozenset({"STP", "TRAIL", "MIT"})
 _COLOURS: Final[Mapping[OrderStatus, tuple[str, str]]] = {
     OrderStatus.INACTIVE: ("#000000", "#AFAFAF"),
     OrderStatus.PENDING_SUBMIT: ("#000000", "#3399CC"),
@@ -81,7 +90,9 @@ def order_row(order: Order, instrument: Instrument) -> dict[str, Any]:
         "cashCcy": instrument.currency,
         "sizeAndFills": _size_and_fills(order),
         "orderDesc": _description(order, instrument, with_symbol=True),
-        "description1": instrument.symbol,
+        "description1": instrument.local_symbol
+        if instrument.sec_type == "CASH"
+        else instrument.symbol,
         "ticker": instrument.symbol,
         "secType": instrument.sec_type,
         "listingExchange": instrument.exchange,
@@ -99,20 +110,38 @@ def order_row(order: Order, instrument: Instrument) -> dict[str, Any]:
         "bgColor": background,
         "fgColor": foreground,
         "isEventTrading": "0",
-        "price": _shown_price(ticket, instrument),
+        "price": _shown_price(order, instrument),
         "timeInForce": ticket.tif,
         "side": ticket.side,
     }
-    if ticket.order_type == "STOP_LIMIT" and ticket.stop_price is not None:
-        row["auxPrice"] = instrument.price_text(ticket.stop_price)
+    row |= _more_terms(order, instrument)
     if ticket.coid is not None:
         row["order_ref"] = ticket.coid
     if ticket.outside_rth:
         row["outsideRTH"] = True
     if order.filled_quantity:
-        row["avgPrice"] = plain(round(order.average_price, 4))
+        row["avgPrice"] = _average(order, instrument)
     if order.reason is not None and order.status is OrderStatus.CANCELLED:
         row["order_cancellation_by_system_reason"] = order.reason
+    return row
+
+
+def _more_terms(order: Order, instrument: Instrument) -> dict[str, Any]:
+    """What only some orders have: second prices, trails, an amount of money, a contract's terms."""
+    ticket, terms = order.ticket, instrument.terms
+    row: dict[str, Any] = {}
+    stop = _stop(order)
+    if stop is not None:
+        row["stop_price"] = instrument.price_text(stop)
+        if ticket.order_type not in _PRICE_IS_STOP:
+            row["auxPrice"] = instrument.price_text(stop)
+    if ticket.trailing_amount is not None:
+        row["trailingType"] = ticket.trailing_type
+        row["trailingAmt"] = plain(ticket.trailing_amount)
+    if ticket.cash_quantity is not None:
+        row["totalCashSize"] = float(ticket.cash_quantity)
+    if terms is not None:
+        row["description2"] = terms
     return row
 
 
@@ -194,8 +223,8 @@ def status_row(order: Order, instrument: Instrument, *, request_id: int) -> dict
         "currency": instrument.currency,
         "account": ticket.account,
         "order_type": _WORDS[ticket.order_type][2],
-        "limit_price": _price_or_blank(ticket.limit_price, instrument),
-        "stop_price": _price_or_blank(ticket.stop_price, instrument),
+        "limit_price": _price_or_blank(_limit(order), instrument),
+        "stop_price": _price_or_blank(_stop(order), instrument),
         "cum_fill": str(float(order.filled_quantity)),
         "order_status": order.status.value,
         "order_ccp_status": "2" if order.status is OrderStatus.FILLED else "0",
@@ -216,9 +245,16 @@ def status_row(order: Order, instrument: Instrument, *, request_id: int) -> dict
         "child_order_type": "0",
         "order_clearing_account": ticket.account,
         "size_and_fills": _size_and_fills(order),
-        "average_price": plain(round(order.average_price, 4)) if order.filled_quantity else "",
+        "average_price": _average(order, instrument) if order.filled_quantity else "",
         "order_time": short_time(order.accepted_at_ms),
     }
+    if ticket.trailing_amount is not None:
+        row["trailing_amount"] = plain(ticket.trailing_amount)
+        row["trailing_amount_unit"] = ticket.trailing_type
+    if ticket.cash_quantity is not None:
+        row["cash_quantity"] = plain(ticket.cash_quantity)
+    if ticket.outside_rth:
+        row["outside_rth"] = True
     if ticket.coid is not None:
         row["order_ref"] = ticket.coid
     return row
@@ -243,15 +279,27 @@ def _acknowledged_status(order: Order) -> str:
     return order.status.value
 
 
+def _average(order: Order, instrument: Instrument) -> str:
+    return plain(round(order.average_price, instrument.price_digits + 2))
+
+
 def _size_and_fills(order: Order) -> str:
     if order.status is OrderStatus.FILLED:
         return plain(order.ticket.quantity)
     return f"{plain(order.filled_quantity)}/{plain(order.remaining_quantity)}"
 
 
-def _shown_price(ticket: Ticket, instrument: Instrument) -> str:
-    price = ticket.stop_price if ticket.order_type == "STP" else ticket.limit_price
-    return _price_or_blank(price, instrument)
+def _limit(order: Order) -> Decimal | None:
+    return order.ticket.limit_price if order.limit_price is None else order.limit_price
+
+
+def _stop(order: Order) -> Decimal | None:
+    return order.ticket.stop_price if order.stop_price is None else order.stop_price
+
+
+def _shown_price(order: Order, instrument: Instrument) -> str:
+    is_stop = order.ticket.order_type in _PRICE_IS_STOP
+    return _price_or_blank(_stop(order) if is_stop else _limit(order), instrument)
 
 
 def _price_or_blank(price: Decimal | None, instrument: Instrument) -> str:
@@ -264,8 +312,9 @@ def _description(order: Order, instrument: Instrument, *, with_symbol: bool) -> 
     words = [verbs[0] if ticket.is_buy else verbs[1], plain(ticket.quantity)]
     if with_symbol:
         words.append(instrument.symbol)
+        words.extend([instrument.terms] if instrument.terms else [])
     words.append(_WORDS[ticket.order_type][0])
-    price = _shown_price(ticket, instrument)
+    price = _shown_price(order, instrument)
     if price:
         words.append(price)
     tif = "Day" if ticket.tif == "DAY" else ticket.tif

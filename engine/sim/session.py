@@ -51,9 +51,10 @@ class MarketDataLine:
     """The one field set of a conid that REST and WebSocket share.
 
     `reads` counts the snapshots since a field was added: it is what makes slow
-    fields come later.
+    fields come later. Without a snapshot or a stream until `until_ms` it ends.
     """
 
+    until_ms: int = 0
     fields: set[str] = field(default_factory=set)
     reads: int = 0
 
@@ -71,6 +72,7 @@ class Brokerage:
     order_filters: frozenset[str] = frozenset()
     trades_warm: bool = False
     pnl_warm: bool = False
+    searched: set[int] = field(default_factory=set)
     question: Question | None = None
     invalidated: dict[str, Question] = field(default_factory=dict)
 
@@ -98,7 +100,7 @@ class Session:
     """One username's session."""
 
     def __init__(
-        self, *, accounts: tuple[str, ...], seed: int, established_delay_ms: int, idle_ms: int
+        self, *, accounts: tuple[str, ...], seed: int | str, established_delay_ms: int, idle_ms: int
     ) -> None:
         self.accounts = accounts
         self.login: Login | None = None
@@ -118,6 +120,17 @@ class Session:
         """End both tiers."""
         self.login = None
         self.brokerage = None
+
+    def forget(self, now_ms: int, *, logged_in: bool) -> None:
+        """Start anew, as a gateway does whose process was started again."""
+        self.log_out()
+        if logged_in:
+            self.log_in(now_ms)
+
+    def has_market_data(self, conid: int, now_ms: int) -> bool:
+        """True while a market data line of this conid is open."""
+        line = self.brokerage.lines.get(conid) if self.brokerage is not None else None
+        return line is not None and now_ms < line.until_ms
 
     def open_brokerage(self, now_ms: int) -> None:
         """Open the brokerage session, unless one is open already."""

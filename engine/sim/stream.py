@@ -11,7 +11,6 @@ interval, and ends without a word when it is not renewed.
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ BACKLOG_MAX: Final = 10_000
 REPLAY_ROWS_MAX: Final = 40
 _OPEN_DELAY_MS: Final = (10, 50)
 _PROFIT_MS: Final = 1000
+_HELD_MS: Final = 500
 _SUMMARY_MS: Final = 10_000
 _DAY_MS: Final = 24 * 3600 * 1000
 _BULLETIN: Final[Mapping[str, Any]] = {
@@ -69,13 +69,14 @@ class ClientSocket:
         self._socket = socket
         self._frames: deque[bytes | None] = deque()
         self._wake = asyncio.Event()
-        self._broker_at_ms = now_ms + random.randint(*_OPEN_DELAY_MS)
+        self._broker_at_ms = now_ms + world.rng.randint(*_OPEN_DELAY_MS)
         self._heartbeat_at_ms = now_ms + world.config.heartbeat_ms
         self._open = False
         self._asked_for_session = False
         self._brokerage: Brokerage | None = None
         self._quotes: dict[int, _QuoteStream] = {}
         self._order_filters: frozenset[str] | None = None
+        self._held: dict[str, tuple[list[dict[str, Any]], int]] = {}
         self._trades = False
         self._profit_at_ms: int | None = None
         self._summaries: dict[str, _AccountStream] = {}
@@ -98,6 +99,11 @@ class ClientSocket:
 
     def advance(self, now_ms: int) -> None:
         """Send what is due by the clock."""
+        if self._world.is_silent:
+            return
+        for topic, (_, until_ms) in tuple(self._held.items()):
+            if now_ms >= until_ms:
+                self._send_held(topic)
         if not self._open:
             self._try_to_open(now_ms)
             return
@@ -128,15 +134,38 @@ class ClientSocket:
         if faults.mute_sor:
             faults.struck["mute_sor"] += 1
             return
-        self._send({"topic": "sor", "args": kept})
-        if faults.duplicate_sor:
-            faults.struck["duplicate_sor"] += 1
-            self._send({"topic": "sor", "args": kept})
+        self._tell("sor", kept)
 
     def traded(self, rows: list[dict[str, Any]]) -> None:
         """Rows of `str`."""
         if self._trades:
-            self._send({"topic": "str", "args": rows})
+            self._tell("str", rows)
+
+    def _tell(self, topic: str, rows: list[dict[str, Any]]) -> None:
+        """Send rows of `sor` or `str`, unless a fault loses them, holds them or doubles them."""
+        faults = self._world.faults
+        if faults.takes(f"lose_{topic}"):
+            return
+        if topic not in self._held and faults.takes(f"reorder_{topic}"):
+            self._held[topic] = (rows, self._world.clock_ms() + _HELD_MS)
+            return
+        self._send({"topic": topic, "args": rows})
+        if getattr(faults, f"duplicate_{topic}"):
+            faults.struck[f"duplicate_{topic}"] += 1
+            self._send({"topic": topic, "args": rows})
+        self._send_held(topic)
+
+    def _send_held(self, topic: str) -> None:
+        """Send the frame that another one was let past, if it is still wanted."""
+        held = self._held.pop(topic, None)
+        wanted = self._order_filters is not None if topic == "sor" else self._trades
+        if held is not None and wanted:
+            self._send({"topic": topic, "args": held[0]})
+
+    def bulletin(self, rows: list[dict[str, Any]]) -> None:
+        """Rows of `blt`, which nobody subscribes to."""
+        if self._open:
+            self._send({"topic": "blt", "args": rows})
 
     def notified(self, rows: list[dict[str, Any]]) -> None:
         """Rows of `ntf`: texts about orders, which nobody subscribes to."""
@@ -171,6 +200,8 @@ class ClientSocket:
 
     def _send_bytes(self, payload: bytes) -> None:
         faults = self._world.faults
+        if self._world.is_silent:
+            return
         if faults.silent_websocket:
             faults.struck["silent_websocket"] += 1
             return
@@ -247,7 +278,7 @@ class ClientSocket:
                 return
 
     def _command(self, text: str) -> None:
-        if not self._open:
+        if not self._open or self._world.is_silent:
             self.dropped_frames += 1
             return
         if text == "tic":
@@ -305,8 +336,10 @@ class ClientSocket:
             self._error(f"smd+{command.target}", "Invalid conid", 400)
             return
         fields = dict.fromkeys(texts(command.arguments.get("fields")))
-        brokerage.lines.setdefault(conid, MarketDataLine()).fields.update(fields)
         until_ms = world.clock_ms() + int(world.config.smd_expiry_s * 1000)
+        line = brokerage.lines.setdefault(conid, MarketDataLine())
+        line.fields.update(fields)
+        line.until_ms = max(line.until_ms, until_ms)
         stream = self._quotes.get(conid)
         if stream is None:
             self._quotes[conid] = _QuoteStream(fields=fields, until_ms=until_ms)

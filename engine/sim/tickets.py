@@ -12,12 +12,30 @@ from decimal import Decimal
 from typing import Any, Final
 
 from engine.sim.instruments import Instrument
+from engine.sim.trading_rules import RULE_WORDS, rules_for
 
 COID_LENGTH_MAX: Final = 64
-ORDER_TYPES: Final = frozenset({"MKT", "LMT", "STP", "STOP_LIMIT"})
-TIFS: Final = frozenset({"DAY", "GTC", "IOC"})
 _QUANTITY_MAX: Final = 10_000_000
 _PRICE_MAX: Final = 10_000_000
+_PERCENT_MAX: Final = 100
+
+_PRICES: Final[Mapping[str, tuple[str | None, str | None]]] = {
+    # order type: where its limit (or cap) is, and where its stop (or trigger) is
+    "MKT": (None, None),
+    "LMT": ("price", None),
+    "STP": (None, "price"),
+    "STOP_LIMIT": ("price", "auxPrice"),
+    "TRAIL": (None, "price"),
+    "TRAILLMT": ("price", "auxPrice"),
+    "MIDPRICE": ("price", None),
+    "MOC": (None, None),
+    "LOC": ("price", None),
+    "MIT": (None, "price"),
+    "LIT": ("price", "auxPrice"),
+    "REL": ("price", None),
+}
+_OPTIONAL_PRICE: Final = frozenset({"TRAIL", "MIDPRICE", "REL"})
+TRAILING: Final = frozenset({"TRAIL", "TRAILLMT"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +56,11 @@ class Refusal:
 class Ticket:
     """One acceptable order request.
 
-    `limit_price` is None for MKT and STP, `stop_price` for MKT and LMT. On the
-    wire a stop price is in `price` for STP and in `auxPrice` for STOP_LIMIT.
+    `limit_price` is the limit, or the cap of MIDPRICE and REL; `stop_price` is
+    the stop, or the trigger of MIT and LIT; either is None when the type has
+    none or it was left out. `trailing_amount` is in the price's unit or, with
+    `trailing_type` "%", in percent. With a `cash_quantity` the `quantity` is
+    zero until the venue has worked it out.
     """
 
     account: str
@@ -52,6 +73,9 @@ class Ticket:
     stop_price: Decimal | None = None
     coid: str | None = None
     outside_rth: bool = False
+    trailing_type: str | None = None
+    trailing_amount: Decimal | None = None
+    cash_quantity: Decimal | None = None
 
     @property
     def is_buy(self) -> bool:
@@ -82,6 +106,9 @@ def parse_ticket(
     if instrument is None:
         found = raw.get("conid", raw.get("conidex"))
         return Refusal(text=f"Bad Request: conid is not valid: {found}", status=400)
+    sec_type = raw.get("secType")
+    if sec_type not in (None, f"{conid}:{instrument.sec_type}", instrument.sec_type):
+        return Refusal(text=f"Bad Request: secType is not valid: {sec_type}", status=400)
     return _parse_terms(raw, account, instrument)
 
 
@@ -90,23 +117,29 @@ def _parse_terms(raw: Mapping[str, Any], account: str, instrument: Instrument) -
     if isinstance(words, Refusal):
         return words
     side, order_type, tif, coid = words
-    quantity = _quantity(raw.get("quantity"))
-    if isinstance(quantity, Refusal):
-        return quantity
+    sizes = _sizes(raw, order_type, side, instrument)
+    if isinstance(sizes, Refusal):
+        return sizes
     prices = _prices(raw, order_type, instrument)
     if isinstance(prices, Refusal):
         return prices
+    trail = _trail(raw) if order_type in TRAILING else (None, None)
+    if isinstance(trail, Refusal):
+        return trail
     return Ticket(
         account=account,
         conid=instrument.conid,
         order_type=order_type,
         side=side,
-        quantity=quantity,
+        quantity=sizes[0],
         tif=tif,
         limit_price=prices[0],
         stop_price=prices[1],
         coid=coid,
         outside_rth=raw.get("outsideRTH") is True,
+        trailing_type=trail[0],
+        trailing_amount=trail[1],
+        cash_quantity=sizes[1],
     )
 
 
@@ -127,11 +160,13 @@ def _words(
     coid = raw.get("cOID")
     if side not in {"BUY", "SELL"}:
         return Refusal(text=f"Bad Request: side is not valid: {side}", status=400)
-    if order_type not in ORDER_TYPES:
-        text = f"Order type {order_type} is not supported for this contract."
-        return Refusal(text=text)
-    if tif not in TIFS:
-        return Refusal(text=f"Invalid time in force: {tif}")
+    if instrument.sec_type == "IND":
+        return Refusal(text="No trading permissions: an index cannot be traded.")
+    forbidden = rules_for(instrument).refusal(
+        order_type, tif, outside_rth=raw.get("outsideRTH") is True
+    )
+    if forbidden is not None:
+        return Refusal(text=forbidden)
     if coid is not None and not (isinstance(coid, str) and 0 < len(coid) <= COID_LENGTH_MAX):
         text = f"Bad Request: cOID must be text of 1 to {COID_LENGTH_MAX} characters: {coid}"
         return Refusal(text=text, status=400)
@@ -154,16 +189,43 @@ def _number(value: Any) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def _quantity(value: Any) -> Decimal | Refusal:
+def _sizes(
+    raw: Mapping[str, Any], order_type: str, side: str, instrument: Instrument
+) -> tuple[Decimal, Decimal | None] | Refusal:
+    """The quantity and the cash quantity; one of them is given, and the first is zero then."""
+    if raw.get("cashQty") is None:
+        quantity = _quantity(raw.get("quantity"), instrument)
+        return quantity if isinstance(quantity, Refusal) else (quantity, None)
+    cash = _number(raw["cashQty"])
+    if cash is None or raw.get("quantity") is not None:
+        text = (
+            f"Bad Request: cashQty is {raw['cashQty']} and quantity {raw.get('quantity')}, "
+            "needed is one of them"
+        )
+        return Refusal(text=text, status=400)
+    if RULE_WORDS[order_type] not in rules_for(instrument).cash_quantity or side != "BUY":
+        return Refusal(
+            text=f"Cash quantity cannot be used for this order: {side} {order_type} of "
+            f"{instrument.sec_type}."
+        )
+    if not 0 < cash <= _PRICE_MAX:
+        return Refusal(text=f"The cash quantity must be above zero, it is {cash}.")
+    return Decimal(0), cash
+
+
+def _quantity(value: Any, instrument: Instrument) -> Decimal | Refusal:
     quantity = _number(value)
     if quantity is None:
         return Refusal(text=f"Bad Request: quantity is not valid: {value}", status=400)
     if quantity <= 0:
         return Refusal(text=f"The order size must be above zero, it is {value}.")
-    if quantity != quantity.to_integral_value():
-        return Refusal(text=f"Fractional-sized order cannot be placed: {value}, increment is 1.")
     if quantity > _QUANTITY_MAX:
         return Refusal(text=f"The order size {value} exceeds the maximum of {_QUANTITY_MAX}.")
+    if quantity % instrument.size_increment:
+        return Refusal(
+            text=f"Fractional-sized order cannot be placed: {value}, "
+            f"increment is {instrument.size_increment:f}."
+        )
     return quantity
 
 
@@ -171,15 +233,10 @@ def _prices(
     raw: Mapping[str, Any], order_type: str, instrument: Instrument
 ) -> tuple[Decimal | None, Decimal | None] | Refusal:
     """The limit and the stop price, each on the tick grid."""
-    wanted = {
-        "MKT": (None, None),
-        "LMT": ("price", None),
-        "STP": (None, "price"),
-        "STOP_LIMIT": ("price", "auxPrice"),
-    }[order_type]
     found: list[Decimal | None] = []
-    for name in wanted:
-        if name is None:
+    for name in _PRICES[order_type]:
+        left_out = name is None or (order_type in _OPTIONAL_PRICE and raw.get(name) is None)
+        if name is None or left_out:
             found.append(None)
             continue
         price = _number(raw.get(name))
@@ -189,10 +246,27 @@ def _prices(
         if not 0 < price <= _PRICE_MAX:
             text = f"The price must be above zero and at most {_PRICE_MAX}, {name} is {price}."
             return Refusal(text=text)
-        if price % instrument.tick:
+        increment = instrument.increment(price)
+        if price % increment:
             return Refusal(
                 text="The price does not conform to the minimum price variation for this "
-                f"contract: {name} is {price}, the increment is {instrument.tick}."
+                f"contract: {name} is {price}, the increment is {increment}."
             )
         found.append(price)
     return found[0], found[1]
+
+
+def _trail(raw: Mapping[str, Any]) -> tuple[str, Decimal] | Refusal:
+    """How far a trailing stop stays behind the market."""
+    kind, amount = raw.get("trailingType"), _number(raw.get("trailingAmt"))
+    if kind not in ("amt", "%") or amount is None:
+        text = (
+            "Bad Request: trailingType and trailingAmt are required for a trailing order, "
+            f"they are {kind} and {raw.get('trailingAmt')}"
+        )
+        return Refusal(text=text, status=400)
+    most = _PERCENT_MAX if kind == "%" else _PRICE_MAX
+    if not 0 < amount < most:
+        text = f"The trailing amount must be above zero and below {most}, it is {amount}."
+        return Refusal(text=text)
+    return kind, amount

@@ -1,6 +1,7 @@
 """All the actors of an engine over fakes: what the tests of whole orders start from."""
 
 import hashlib
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -8,12 +9,13 @@ from typing import Final
 
 from engine.actors.bridge import EngineBridge
 from engine.actors.mailbox import Dispatcher
+from engine.actors.restarts import Restart
 from engine.actors.spawner import Spawner
 from engine.actors.supervisor import SessionParts, Supervisor
 from engine.actors.switchboard import Switchboard
 from engine.actors.views import Views
 from engine.actors.watched_journal import WatchedJournal
-from engine.domain.ports import Recorded, SubmitRequest, Submitted
+from engine.domain.ports import ContractQuery, Recorded, SubmitRequest, Submitted
 from engine.domain.risk import Level, RiskPolicy
 from engine.domain.session import SessionSettings
 from engine.domain.values import (
@@ -45,6 +47,7 @@ from engine.domain.values import (
 from engine.domain.views import OrderView
 from tests.domain.risk.samples import INSTRUMENT, QUOTE, ROOMY, settings
 from tests.fakes import (
+    FakeData,
     FakeEncoder,
     FakeFeedGateway,
     FakeInstruments,
@@ -95,8 +98,12 @@ ASKED: Final = Outcome(
 
 
 def submit_request(ticket: Ticket = TICKET, *, exchange: str | None = None) -> SubmitRequest:
+    """Make the request for a ticket; one without a conid names its contract by symbol."""
     digest = hashlib.sha256(repr((ticket, exchange)).encode()).hexdigest()
-    return SubmitRequest(ticket=ticket, exchange=exchange, request_sha256=digest)
+    query = None
+    if not ticket.conid:
+        query = ContractQuery(symbol=ticket.symbol, sec_type=ticket.sec_type, exchange=exchange)
+    return SubmitRequest(ticket=ticket, query=query, request_sha256=digest)
 
 
 def keyed(key: str, ticket: Ticket = TICKET) -> Ticket:
@@ -156,6 +163,7 @@ class Line:
     session: FakeSessionGateway
     feed: FakeFeedGateway
     instruments: FakeInstruments
+    data: FakeData
 
 
 @dataclass
@@ -165,10 +173,12 @@ class House:
     journal: FakeJournal = field(default_factory=FakeJournal)
     policy: RiskPolicy = POLICY
     drains: int = 0
+    chance: random.Random | None = None
+    restart: Restart | None = None
 
     def __post_init__(self) -> None:
         self.clock = loop_clock()
-        self.dispatcher = Dispatcher()
+        self.dispatcher = Dispatcher(chance=self.chance)
         self.watched = WatchedJournal(self.journal)
         self.board = Switchboard(journal=self.watched, views=Views(), shard=SHARD, clock=self.clock)
         self.encoder = FakeEncoder()
@@ -184,6 +194,8 @@ class House:
             switchboard=self.board,
             spawner=self.spawner,
             policy=self.policy,
+            restart=self.restart,
+            chance=random.Random(1),
         )
         self.gateways: dict[SessionName, str] = {}
         self.bridge = EngineBridge(
@@ -191,6 +203,7 @@ class House:
             switchboard=self.board,
             clock=self.clock,
             shard=SHARD,
+            encoder=self.encoder,
             gateways=self.gateways,
             on_drain=self._drained,
         )
@@ -215,6 +228,7 @@ class House:
             session=FakeSessionGateway(accounts, self.clock),
             feed=FakeFeedGateway(),
             instruments=FakeInstruments(INSTRUMENT),
+            data=FakeData(),
         )
         self.lines[name] = line
         self.gateways[name] = f"https://{name}.invalid:5000"
@@ -231,6 +245,7 @@ class House:
                 order_gateway=line.orders,
                 feed_gateway=line.feed,
                 instrument_gateway=line.instruments,
+                data_gateway=line.data,
                 conids=conids,
             )
         )

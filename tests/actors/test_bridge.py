@@ -8,30 +8,26 @@ from engine.actors import bridge as bridge_file
 from engine.domain.messages import (
     CancelOrder,
     HaltScope,
+    LoginGuarded,
     NewsStreamed,
-    RequestVerdict,
     ResumeScope,
-    SendTopic,
     SubmitOrder,
-    Topic,
 )
 from engine.domain.ports import (
-    AmbiguousSymbol,
-    EngineDraining,
+    Entry,
     JournalUnavailable,
     OrderFilter,
-    Submitted,
+    Recorded,
     UnknownAccount,
     UnknownOrder,
+    UnknownSession,
 )
 from engine.domain.values import (
     AccountId,
-    Bar,
     BrokerOrderId,
     BrokerStatus,
+    Coid,
     Confidence,
-    ConId,
-    Instrument,
     OrderId,
     OrderState,
     Pending,
@@ -53,22 +49,17 @@ from tests.actors.house import (
     OTHER,
     REFUSED,
     TICKET,
-    TIMEOUT,
     House,
-    fill,
     keyed,
     ready_house,
     row,
     submit_request,
 )
-from tests.domain.risk.samples import INSTRUMENT, position
-from tests.fakes import FakeInstruments, quiet, run, skip
+from tests.domain.risk.samples import position
+from tests.fakes import NOON_NS, READY_STATUS, FakeJournal, quiet, run, skip
 
 FIRM = Scope(kind=ScopeKind.FIRM)
 MINE = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
-NEW = replace(INSTRUMENT, conid=ConId(8314), symbol="IBM", exchange="NYSE")
-TWIN = replace(INSTRUMENT, conid=ConId(9999), exchange="LSE")
-BY_SYMBOL = replace(TICKET, conid=ConId(0))
 
 
 def halt(scope: Scope = MINE, level: TradingState = TradingState.HALT) -> HaltScope:
@@ -79,191 +70,7 @@ def resume(scope: Scope = MINE) -> ResumeScope:
     return ResumeScope(scope=scope, reason="over", by="ops")
 
 
-def now_s() -> float:
-    return asyncio.get_running_loop().time()
-
-
-# --- submits ---------------------------------------------------------------------------------
-
-
-def test_an_unknown_account_is_said_and_nothing_is_done() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        nobody = AccountId("DU0000000")
-
-        with pytest.raises(UnknownAccount, match=nobody):
-            await house.bridge.submit(submit_request(replace(TICKET, account=nobody)))
-        for read in (house.bridge.account, house.bridge.positions, house.bridge.limits):
-            with pytest.raises(UnknownAccount, match=nobody):
-                read(nobody)
-
-        assert house.journal.durable == []
-
-    run(scene())
-
-
-def test_a_symbol_becomes_the_contract_that_it_means() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-
-        view = await house.submit(BY_SYMBOL)
-
-        assert (view.conid, view.symbol) == (CONID, "AAPL")
-        assert house.line.instruments.asked == ["AAPL"]
-
-    run(scene())
-
-
-def test_an_ambiguous_symbol_makes_nothing_and_lists_what_it_may_mean() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        house.line.instruments = FakeInstruments(INSTRUMENT, TWIN)
-        house.board.sessions[MAIN].instruments = house.line.instruments
-
-        result = await house.bridge.submit(submit_request(BY_SYMBOL))
-        unique = await house.bridge.submit(submit_request(BY_SYMBOL, exchange="NASDAQ"))
-
-        assert result == AmbiguousSymbol(symbol="AAPL", candidates=(INSTRUMENT, TWIN))
-        assert isinstance(unique, Submitted)
-        assert unique.order.conid == CONID
-        assert await house.bridge.instrument("AAPL", exchange=None) == result
-        assert await house.bridge.instrument("AAPL", exchange="LSE") == TWIN
-
-    run(scene())
-
-
-def test_a_contract_that_the_broker_does_not_know_is_refused_by_risk() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-
-        view = await house.submit(replace(TICKET, conid=ConId(1)))
-
-        assert (view.state, view.reason and view.reason.code) == (
-            OrderState.DENIED,
-            "INSTRUMENT_UNKNOWN",
-        )
-
-    run(scene())
-
-
-def test_a_session_that_is_not_ready_refuses_without_asking_the_broker() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        house.supervisor.sessions[MAIN].close(Reason(code="GATEWAY_DOWN", message="gone"))
-        await quiet()
-
-        view = await house.submit()
-
-        assert (view.state, view.reason and view.reason.code) == (
-            OrderState.DENIED,
-            "SESSION_NOT_READY",
-        )
-        assert house.line.instruments.asked == []
-
-    run(scene())
-
-
-def test_a_contract_that_is_not_streamed_is_streamed_for_its_first_quote() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        house.board.sessions[MAIN].instruments = FakeInstruments(NEW)
-        submitting = asyncio.ensure_future(
-            house.bridge.submit(submit_request(replace(TICKET, conid=NEW.conid)))
-        )
-        await skip(1)
-        asked = house.line.feed.sent[-1]
-        early = submitting.done()
-
-        house.line.feed.quotes[NEW.conid] = replace(house.quote(), conid=NEW.conid)
-        result = await submitting
-
-        assert asked == SendTopic(topic=Topic.QUOTES, conid=NEW.conid)
-        assert not early
-        assert isinstance(result, Submitted)
-        assert result.answer.verdict is RequestVerdict.APPROVED
-
-    run(scene())
-
-
-def test_without_a_quote_in_time_risk_refuses() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        house.line.feed.quotes.clear()
-        started_s = now_s()
-
-        result = await house.bridge.submit(submit_request())
-
-        assert isinstance(result, Submitted)
-        assert result.order.reason is not None
-        assert result.order.reason.code == "NO_REFERENCE_PRICE"
-        assert now_s() - started_s == pytest.approx(bridge_file.QUOTE_S_MAX, abs=0.1)
-
-    run(scene())
-
-
-def test_a_stopping_engine_takes_no_orders_and_makes_none() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        house.line.feed.quotes.clear()
-        waiting = asyncio.ensure_future(house.bridge.submit(submit_request()))
-        await quiet()
-
-        house.bridge.drain()
-        house.bridge.drain()
-
-        with pytest.raises(EngineDraining, match="takes no new orders"):
-            await house.bridge.submit(submit_request(keyed("mine-2")))
-        with pytest.raises(EngineDraining):
-            await waiting
-        assert house.journal.durable == []
-        assert house.drains == 1
-        assert house.bridge.health().draining
-        assert not house.bridge.health().ready
-
-    run(scene())
-
-
-def test_a_risk_that_is_gone_or_flooded_makes_nothing() -> None:
-    async def scene() -> None:
-        house = await ready_house(accounts=(ACCOUNT, OTHER))
-        await house.board.risks[ACCOUNT].stop()
-        flooded = house.board.risks[OTHER]
-        for _ in range(flooded.actor_class.capacity + 1):
-            flooded.tell(resume())
-
-        with pytest.raises(JournalUnavailable, match=f"risk of {ACCOUNT} does not answer"):
-            await house.bridge._ask_risk(submit_request(), TICKET, INSTRUMENT, house.quote())
-        other = replace(TICKET, account=OTHER)
-        with pytest.raises(JournalUnavailable, match="10000 messages waiting"):
-            await house.bridge._ask_risk(submit_request(other), other, INSTRUMENT, house.quote())
-
-        assert house.journal.durable == []
-
-    run(scene())
-
-
-def test_a_repeat_of_an_order_that_is_not_durable_cancels_nothing() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        house.journal.held = True
-        first = asyncio.ensure_future(house.bridge.submit(submit_request()))
-        await skip(5)
-        house.bridge.journal_failed(Reason(code="JOURNAL_UNAVAILABLE", message="slow"))
-        conflict = submit_request(replace(TICKET, quantity=Decimal(11)))
-        answer = await house.bridge._ask_risk(conflict, conflict.ticket, INSTRUMENT, house.quote())
-
-        house.journal.commit()
-        result = await first
-
-        assert answer.verdict is RequestVerdict.CONFLICT
-        assert isinstance(result, Submitted)
-        assert result.order.state is OrderState.SUBMITTING
-        assert CancelOrder not in house.journal.written
-
-    run(scene())
-
-
-# --- what is shown ---------------------------------------------------------------------------
+# --- what is shown -------------------------------------------------------------------------------
 
 
 def test_orders_are_shown_with_what_their_session_lets_us_believe() -> None:
@@ -312,136 +119,85 @@ def test_sessions_accounts_and_positions_are_shown() -> None:
     run(scene())
 
 
-# --- cancels and waits -----------------------------------------------------------------------
-
-
-def test_a_cancel_of_an_unknown_order_is_said() -> None:
+def test_an_unknown_account_is_said_and_nothing_is_done() -> None:
     async def scene() -> None:
         house = await ready_house()
+        nobody = AccountId("DU0000000")
 
-        with pytest.raises(UnknownOrder):
-            await house.bridge.cancel(OrderId("nothing"), by="me")
+        with pytest.raises(UnknownAccount, match=nobody):
+            await house.bridge.submit(submit_request(replace(TICKET, account=nobody)))
+        for read in (house.bridge.account, house.bridge.positions, house.bridge.limits):
+            with pytest.raises(UnknownAccount, match=nobody):
+                read(nobody)
+
+        assert house.journal.durable == []
 
     run(scene())
 
 
-def test_an_order_that_is_over_is_returned_as_it_is() -> None:
+def test_a_risk_that_is_gone_or_flooded_makes_nothing() -> None:
     async def scene() -> None:
-        house = await ready_house()
-        view = await house.work(outcome=REFUSED)
+        house = await ready_house(accounts=(ACCOUNT, OTHER))
+        await house.board.risks[ACCOUNT].stop()
+        with pytest.raises(JournalUnavailable, match=f"risk of {ACCOUNT} does not answer"):
+            await house.bridge.submit(submit_request())
 
-        assert await house.bridge.cancel(view.order_id, by="me") == view
-        assert CancelOrder not in house.journal.written
+        flooded = house.board.risks[OTHER]
+        for _ in range(flooded.actor_class.capacity + 1):
+            flooded.tell(resume())
+        with pytest.raises(JournalUnavailable, match="10000 messages waiting"):
+            await house.bridge._ask(flooded, resume(), f"the risk of {OTHER}")
+
+        assert house.journal.durable == []
 
     run(scene())
 
 
-def test_a_cancel_is_asked_for_once_however_often_it_comes() -> None:
+def test_orders_that_others_sent_are_shown_by_account() -> None:
     async def scene() -> None:
-        house = await ready_house()
-        view = await house.work()
+        house = await ready_house(accounts=(ACCOUNT, OTHER))
+        strange = replace(row(), coid=Coid("by-hand"), symbol="IBM")
 
-        first = await house.bridge.cancel(view.order_id, by="me")
-        second = await house.bridge.cancel(view.order_id, by="you")
+        house.line.feed.bring(NewsStreamed(rows=(strange,)))
         await quiet()
 
-        assert first == second
-        assert first.pending is Pending.CANCEL
-        assert house.journal.written.count(CancelOrder) == 1
-        assert len(house.line.orders.calls) == 2
+        (seen,) = house.bridge.external_orders(ACCOUNT)
+        assert (seen.session, seen.row) == (MAIN, strange)
+        assert house.bridge.external_orders(OTHER) == ()
+        with pytest.raises(UnknownAccount):
+            house.bridge.external_orders(AccountId("DU0000000"))
 
     run(scene())
 
 
-def test_a_cancel_that_is_not_durable_in_time_returns_the_order_as_it_is() -> None:
+def test_a_locked_session_is_let_try_again_and_shown_as_it_is_then() -> None:
     async def scene() -> None:
-        house = await ready_house()
-        view = await house.work()
-        house.journal.held = True
-        started_s = now_s()
-
-        unchanged = await house.bridge.cancel(view.order_id, by="me")
-
-        assert unchanged == view
-        assert now_s() - started_s == pytest.approx(bridge_file.ASK_S_MAX)
-
-    run(scene())
-
-
-def test_waiting_for_an_acknowledgement_ends_when_the_broker_has_spoken() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        view = await house.work(outcome=ASKED)
-        waiting = asyncio.ensure_future(
-            house.bridge.wait(view.order_id, terminal=False, timeout_ms=60_000)
+        guarded = LoginGuarded(
+            session=MAIN, failures=5, taken_over=True, latched=True, reason="refused"
         )
-        await skip(1)
-        while_asked = (house.bridge.order(view.order_id).state, waiting.done())
+        entry = Entry(at_ns=NOON_NS, account=None, order_id=None, message=guarded)
+        house = House(journal=FakeJournal([Recorded(seq=1, entry=entry)]))
+        line = house.add()
+        line.session.status = replace(READY_STATUS, authenticated=False, established=False)
+        await house.start()
+        (locked,) = house.bridge.sessions()
+        line.session.status = READY_STATUS
 
-        house.line.orders.answer(ACK)
-
-        assert while_asked == (OrderState.AWAITING_REPLY, False)
-        assert (await waiting).state is OrderState.ACCEPTED
-
-    run(scene())
-
-
-@pytest.mark.parametrize(
-    ("outcome", "state"), [(TIMEOUT, OrderState.IN_DOUBT), (REFUSED, OrderState.REJECTED)]
-)
-def test_doubt_and_refusal_are_answers_too(outcome: object, state: OrderState) -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        view = await house.submit()
-        waiting = asyncio.ensure_future(
-            house.bridge.wait(view.order_id, terminal=False, timeout_ms=60_000)
-        )
-
-        house.line.orders.answer(outcome)  # type: ignore[arg-type] # parametrized
-        started_s = now_s()
-
-        assert (await waiting).state is state
-        assert now_s() == started_s
-
-    run(scene())
-
-
-def test_waiting_for_the_end_ends_with_the_last_fill() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        view = await house.work()
-        waiting = asyncio.ensure_future(
-            house.bridge.wait(view.order_id, terminal=True, timeout_ms=60_000)
-        )
-        house.line.feed.bring(NewsStreamed(executions=(fill("1", 4),)))
+        view = await house.bridge.retry_login(MAIN, reason="password is new", by="ops")
         await quiet()
-        early = waiting.done()
 
-        house.line.feed.bring(NewsStreamed(executions=(fill("2", 6),)))
-
-        assert (await waiting).state is OrderState.FILLED
-        assert not early
-
-    run(scene())
-
-
-def test_waiting_ends_with_its_time() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        view = await house.work()
-        started_s = now_s()
-
-        unchanged = await house.bridge.wait(view.order_id, terminal=True, timeout_ms=1_500)
-
-        assert unchanged == view
-        assert now_s() - started_s == pytest.approx(1.5)
-        with pytest.raises(UnknownOrder):
-            await house.bridge.wait(OrderId("nothing"), terminal=True, timeout_ms=1)
+        assert (locked.state, locked.login_failures) == (SessionState.LOCKED_OUT, 5)
+        assert (view.name, view.login_failures) == (MAIN, 0)
+        assert view.state is not SessionState.LOCKED_OUT
+        assert house.bridge.health().ready
+        assert LoginGuarded in house.journal.written
+        with pytest.raises(UnknownSession, match="spare"):
+            await house.bridge.retry_login(SessionName("spare"), reason="why", by="ops")
 
     run(scene())
 
 
-# --- halts -----------------------------------------------------------------------------------
+# --- halts ---------------------------------------------------------------------------------------
 
 
 def test_a_halt_is_in_force_at_once_and_returns_when_it_is_durable() -> None:
@@ -617,138 +373,7 @@ def test_a_halt_of_the_engine_itself_is_lifted_by_a_person() -> None:
     run(scene())
 
 
-# --- market data -----------------------------------------------------------------------------
-
-
-def bar(number: int) -> Bar:
-    price = Decimal(100 + number)
-    return Bar(
-        conid=CONID,
-        interval_ms=1_000,
-        start_ms=number * 1_000,
-        open=price,
-        high=price,
-        low=price,
-        close=price,
-        volume=Decimal(0),
-        vwap=None,
-        trades=0,
-    )
-
-
-async def two_sessions() -> House:
-    house = House()
-    house.add(MAIN, (ACCOUNT,), conids=())
-    house.add(SessionName("other"), (OTHER,), conids=(CONID,))
-    house.lines[MAIN].feed.quotes.clear()
-    await house.start()
-    return house
-
-
-def test_a_quote_comes_from_whichever_session_has_it_with_its_age() -> None:
-    async def scene() -> None:
-        house = await two_sessions()
-        quote = house.quote()
-        house.lines[SessionName("other")].feed.quotes[CONID] = quote
-        await skip(0.25)
-
-        assert house.bridge.quotes([CONID, ConId(1)]) == ((quote, 250),)
-
-    run(scene())
-
-
-def test_bars_come_from_whichever_session_has_them() -> None:
-    async def scene() -> None:
-        house = await two_sessions()
-        house.lines[SessionName("other")].feed.bars_of[CONID] = tuple(map(bar, range(3)))
-
-        assert house.bridge.bars(CONID, interval_ms=1_000, limit=2) == (bar(1), bar(2))
-        assert house.bridge.bars(CONID, interval_ms=60_000, limit=2) == ()
-
-    run(scene())
-
-
-def test_a_contract_is_streamed_until_it_is_not_wanted_any_more() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        house.board.sessions[MAIN].instruments = FakeInstruments(NEW)
-
-        found = await house.bridge.subscribe(NEW.conid)
-        again = await house.bridge.subscribe(NEW.conid)
-        await quiet()
-        streamed = house.bridge.subscriptions()
-        stopped = await house.bridge.unsubscribe(NEW.conid)
-        await quiet()
-
-        assert (found, again) == (NEW, NEW)
-        assert streamed == (NEW.conid, CONID)
-        assert stopped
-        assert house.bridge.subscriptions() == (CONID,)
-        assert not await house.bridge.unsubscribe(NEW.conid)
-        assert [one.topic for one in house.line.feed.sent if one.conid == NEW.conid] == [
-            Topic.QUOTES,
-            Topic.STOP_QUOTES,
-        ]
-
-    run(scene())
-
-
-def test_an_unknown_contract_is_not_streamed() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-
-        found = await house.bridge.subscribe(ConId(1))
-        await quiet()
-
-        assert found == Reason(code="UNKNOWN_CONTRACT", message="no contract 1")
-        assert house.bridge.subscriptions() == (CONID,)
-
-    run(scene())
-
-
-def test_no_more_contracts_are_streamed_than_the_broker_streams() -> None:
-    async def scene() -> None:
-        house = House()
-        maximum = bridge_file.SUBSCRIPTIONS_MAX
-        streamed = tuple(ConId(number + 1) for number in range(maximum))
-        house.add(conids=streamed)
-        await house.start()
-        known = replace(NEW, conid=streamed[0])
-        house.board.sessions[MAIN].instruments = FakeInstruments(NEW, known)
-
-        refused = await house.bridge.subscribe(NEW.conid)
-        already = await house.bridge.subscribe(known.conid)
-        await quiet()
-
-        assert refused == Reason(
-            code="SUBSCRIPTIONS_FULL", message="90 contracts are streamed, the limit is 90"
-        )
-        assert already == known
-        assert house.bridge.subscriptions() == streamed
-
-    run(scene())
-
-
-def test_contracts_are_looked_up_where_a_session_is_ready() -> None:
-    async def scene() -> None:
-        house = await two_sessions()
-        house.supervisor.sessions[MAIN].close(Reason(code="GATEWAY_DOWN", message="gone"))
-
-        found = await house.bridge.instrument("AAPL", exchange=None)
-        house.supervisor.sessions[SessionName("other")].close(
-            Reason(code="GATEWAY_DOWN", message="gone, too")
-        )
-        also_found = await house.bridge.instrument("AAPL", exchange=None)
-
-        assert isinstance(found, Instrument)
-        assert also_found == found
-        assert house.lines[SessionName("other")].instruments.asked == ["AAPL"]
-        assert house.lines[MAIN].instruments.asked == ["AAPL"]
-
-    run(scene())
-
-
-# --- events ----------------------------------------------------------------------------------
+# --- events --------------------------------------------------------------------------------------
 
 
 async def followed(house: House, after_seq: int, until_seq: int) -> list[EventView]:
@@ -805,7 +430,7 @@ def test_a_record_that_comes_while_a_page_is_read_wakes_who_follows(
     run(scene())
 
 
-# --- the end ---------------------------------------------------------------------------------
+# --- the end -------------------------------------------------------------------------------------
 
 
 def test_an_engine_is_settled_when_no_order_waits_for_an_answer() -> None:

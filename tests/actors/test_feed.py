@@ -6,13 +6,23 @@ from engine import metrics
 from engine.domain.messages import (
     AuthStreamed,
     NewsStreamed,
+    NoticeSeen,
+    PromptStreamed,
+    ReplyAtBroker,
     SendTopic,
     SessionCall,
     StreamRefused,
     Topic,
 )
-from engine.domain.values import ProfitAndLoss, SessionState
-from tests.actors.house import ACCOUNT, CONID, MAIN, ready_house
+from engine.domain.values import (
+    BrokerOrderId,
+    MessageId,
+    ProfitAndLoss,
+    Question,
+    QuestionId,
+    SessionState,
+)
+from tests.actors.house import ACCOUNT, BROKER_ID, CONID, MAIN, ready_house
 from tests.fakes import quiet, run, skip
 
 
@@ -121,5 +131,66 @@ def test_a_refused_topic_is_reported() -> None:
         await quiet()
 
         assert counter._value.get() == before + 1
+
+    run(scene())
+
+
+def test_a_notice_is_written_down_once_however_often_the_stream_comes_back() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        notice = NoticeSeen(session=MAIN, kind="bulletin", notice_id="7", text="Closed tomorrow")
+
+        house.line.feed.bring(notice, notice)
+        await quiet()
+        house.line.feed.close("a cable was pulled")
+        await skip(5)
+        house.line.feed.bring(notice)
+        await quiet()
+
+        written = [one.entry.message for one in house.journal.durable]
+        assert [message for message in written if isinstance(message, NoticeSeen)] == [notice]
+
+    run(scene())
+
+
+def test_a_prompt_about_somebody_elses_order_is_noted_and_not_answered() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        question = Question(
+            question_id=QuestionId("29042"), message_ids=(MessageId("p12"),), texts=("Sure?",)
+        )
+
+        house.line.feed.bring(
+            PromptStreamed(broker_order_id=BrokerOrderId("999"), question=question)
+        )
+        await quiet()
+
+        (written,) = house.journal.durable
+        assert written.entry.message == NoticeSeen(
+            session=MAIN,
+            kind="prompt",
+            notice_id="29042",
+            text="about order 999, which is not ours: Sure?",
+        )
+        assert house.line.orders.calls == []
+
+    run(scene())
+
+
+def test_a_prompt_about_our_order_is_answered_by_the_accounts_policy() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        question = Question(
+            question_id=QuestionId("29042"), message_ids=(MessageId("o163"),), texts=("Sure?",)
+        )
+
+        house.line.feed.bring(PromptStreamed(broker_order_id=BROKER_ID, question=question))
+        await quiet()
+
+        replies = [call for call in house.line.orders.calls if isinstance(call, ReplyAtBroker)]
+        assert [(reply.order_id, reply.question_id) for reply in replies] == [
+            (view.order_id, QuestionId("29042"))
+        ]
 
     run(scene())

@@ -1,4 +1,5 @@
 import asyncio
+import random
 import threading
 from collections import defaultdict
 from typing import Any
@@ -13,12 +14,11 @@ from structlog.testing import capture_logs
 from engine import metrics
 from engine.actors.mailbox import (
     BUDGET,
+    ActorPausedError,
     Dispatcher,
     LoopActor,
     LoopRef,
     MailboxFullError,
-    Reply,
-    WouldBlockError,
 )
 from tests.fakes import quiet, run
 
@@ -54,6 +54,10 @@ def begin(dispatcher: Dispatcher, book: list[tuple[str, Any]], *names: str) -> l
 
 def count(counter: Counter) -> float:
     return float(counter.labels("Note")._value.get())
+
+
+def dead_letters(reason: str) -> float:
+    return float(metrics.DEAD_LETTERS.labels("Note", reason)._value.get())
 
 
 def test_an_actor_handles_its_mail_in_the_order_that_it_came_in() -> None:
@@ -162,39 +166,11 @@ def test_an_ask_is_answered_with_what_the_actor_returned() -> None:
     run(scene())
 
 
-def test_an_answer_that_is_not_there_is_never_waited_for() -> None:
-    async def scene() -> None:
-        (ref,) = begin(Dispatcher(), [], "a")
-        reply = ref.ask("what")
-
-        with pytest.raises(WouldBlockError, match="await the reply"):
-            reply.get()
-        await quiet()
-
-        assert reply.get() == "a got what"
-
-    run(scene())
-
-
-def test_an_answer_is_given_once() -> None:
-    async def scene() -> None:
-        reply = Note._create_future()
-        assert isinstance(reply, Reply)
-        error = ValueError("too late")
-
-        reply.set("first")
-        reply.set("second")
-        reply.set_exception((ValueError, error, None))
-
-        assert await reply == "first"
-
-    run(scene())
-
-
-def test_an_answer_that_nobody_waits_for_any_more_is_dropped() -> None:
+def test_what_nobody_waits_for_any_more_is_not_done() -> None:
     async def scene() -> None:
         book: list[tuple[str, Any]] = []
         (ref,) = begin(Dispatcher(), book, "a")
+        letters = dead_letters("unasked")
 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
@@ -202,7 +178,8 @@ def test_an_answer_that_nobody_waits_for_any_more_is_dropped() -> None:
         ref.tell("next")
         await quiet()
 
-        assert book == [("a", "what"), ("a", "next")]
+        assert book == [("a", "next")], "who asked was told that nothing came of it"
+        assert dead_letters("unasked") == letters + 1
 
     run(scene())
 
@@ -224,7 +201,7 @@ def test_stopping_comes_after_the_mail_that_is_there_already() -> None:
     async def scene() -> None:
         book: list[tuple[str, Any]] = []
         (ref,) = begin(Dispatcher(), book, "a")
-        letters = count(metrics.DEAD_LETTERS)
+        letters = dead_letters("stopped")
 
         ref.tell("before")
         stopped = ref.stop()
@@ -236,7 +213,7 @@ def test_stopping_comes_after_the_mail_that_is_there_already() -> None:
 
         assert book == [("a", "before"), ("a", "stopped")]
         assert not ref.is_alive()
-        assert count(metrics.DEAD_LETTERS) == letters + 2
+        assert dead_letters("stopped") == letters + 2
 
     run(scene())
 
@@ -245,10 +222,11 @@ def test_an_actor_that_raises_is_dead_its_mail_is_counted_and_the_others_go_on()
     async def scene() -> None:
         book: list[tuple[str, Any]] = []
         dispatcher = Dispatcher()
-        failed: list[tuple[LoopRef, str]] = []
-        dispatcher.on_failure = lambda ref, error: failed.append((ref, str(error)))
+        failed: list[tuple[LoopRef, object, str]] = []
+        dispatcher.on_failure = lambda ref, what, error: failed.append((ref, what, str(error)))
         bad, good = begin(dispatcher, book, "bad", "good")
-        failures, letters = count(metrics.ACTOR_FAILURES), count(metrics.DEAD_LETTERS)
+        failures, letters = count(metrics.ACTOR_FAILURES), dead_letters("stopped")
+        poisoned = dead_letters("failed")
 
         bad.tell("before")
         bad.tell(FAIL)
@@ -258,14 +236,18 @@ def test_an_actor_that_raises_is_dead_its_mail_is_counted_and_the_others_go_on()
         with capture_logs() as logs:
             await quiet()
 
-        assert failed == [(bad, "as told")]
+        assert failed == [(bad, FAIL, "as told")]
         assert not bad.is_alive()
         assert book == [("bad", "before"), ("good", "on"), ("good", "and on")]
         assert count(metrics.ACTOR_FAILURES) == failures + 1
-        assert count(metrics.DEAD_LETTERS) == letters + 1
-        assert [(line["event"], line["actor"], line["message"]) for line in logs] == [
-            ("actor_failed", "Note (bad)", "str")
+        assert dead_letters("stopped") == letters + 1
+        assert dead_letters("failed") == poisoned + 1
+        assert [(line["event"], line["actor"], line.get("reason")) for line in logs] == [
+            ("actor_failed", "Note (bad)", None),
+            ("dead_letter", "Note (bad)", "failed"),
+            ("dead_letter", "Note (bad)", "stopped"),
         ]
+        assert {line["message"] for line in logs} == {"str"}
 
     run(scene())
 
@@ -286,7 +268,7 @@ def test_a_supervisor_that_raises_stops_nobody_else() -> None:
         dispatcher = Dispatcher()
         seen: list[BaseException] = []
 
-        def raise_too(_ref: LoopRef, error: BaseException) -> None:
+        def raise_too(_ref: LoopRef, _message: object, error: BaseException) -> None:
             text = "the supervisor, too"
             raise RuntimeError(text) from error
 
@@ -354,6 +336,255 @@ def test_depths_count_what_waits_by_class_and_return_to_nothing() -> None:
 
         assert depths == {"Note": 3, "Other": 1}
         assert dispatcher.depths == {"Note": 0, "Other": 0}
+
+    run(scene())
+
+
+def test_what_is_told_from_another_thread_to_a_full_mailbox_is_a_dead_letter() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher()
+        (ref,) = begin(dispatcher, [], "a")
+        full: list[tuple[LoopRef, object]] = []
+        told = asyncio.Event()
+
+        def on_full(where: LoopRef, message: object) -> None:
+            full.append((where, message))
+            told.set()
+
+        dispatcher.on_full = on_full
+        for number in range(Note.capacity + BUDGET + 1):
+            dispatcher.post(ref, number, None, pressing=True)
+
+        thread = threading.Thread(target=ref.tell, args=("too much",))
+        thread.start()
+        thread.join()  # The loop waits here, so the mailbox is full when the message comes.
+        await told.wait()
+
+        assert full == [(ref, "too much")]
+
+    asyncio.run(scene())
+
+
+# --- addresses that outlive their actor ----------------------------------------------------------
+
+
+def survivor(dispatcher: Dispatcher, book: list[tuple[str, Any]]) -> LoopRef:
+    """Start an actor whose address is kept when it fails."""
+    (ref,) = begin(dispatcher, book, "a")
+    dispatcher.on_failure = lambda failed, _message, _error: dispatcher.pause(failed)
+    return ref
+
+
+def never(_message: object) -> bool:
+    return False
+
+
+def test_mail_waits_while_nobody_is_there_and_another_instance_goes_on_with_it() -> None:
+    async def scene() -> None:
+        book: list[tuple[str, Any]] = []
+        dispatcher = Dispatcher()
+        ref = survivor(dispatcher, book)
+        again = Note(dispatcher, "a", book)
+
+        ref.tell(FAIL)
+        ref.tell("behind")
+        await quiet()
+        ref.tell("while away")
+        await quiet()
+        before, alive = list(book), ref.is_alive()
+        dispatcher.replace(ref, again, "first", outlived=never)
+        ref.tell("after")
+        await quiet()
+
+        assert (before, alive) == ([], True)
+        assert [what for _, what in book] == ["first", "behind", "while away", "after"]
+        assert ref.actor is again
+        assert again.ref is ref
+        assert dispatcher.depths == {"Note": 0}
+
+    run(scene())
+
+
+def test_what_outlived_its_meaning_is_not_handled_by_the_next_instance() -> None:
+    async def scene() -> None:
+        book: list[tuple[str, Any]] = []
+        dispatcher = Dispatcher()
+        ref = survivor(dispatcher, book)
+        letters = dead_letters("restarted")
+
+        for message in (FAIL, "old timer", "news"):
+            ref.tell(message)
+        await quiet()
+        again = Note(dispatcher, "a", book)
+        dispatcher.replace(ref, again, outlived=lambda message: message == "old timer")
+        await quiet()
+
+        assert book == [("a", "news")]
+        assert dead_letters("restarted") == letters + 1
+
+    run(scene())
+
+
+def test_who_asks_where_nobody_is_hears_so_at_once() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher()
+        ref = survivor(dispatcher, [])
+
+        ref.tell(FAIL)
+        behind = ref.ask("behind")
+        with pytest.raises(ActorPausedError, match=r"Note \(a\) failed before it handled"):
+            await behind
+        with pytest.raises(ActorPausedError, match="is being rebuilt"):
+            await ref.ask("later")
+
+        assert ref.mail is not None
+        assert len(ref.mail) == 0
+
+    run(scene())
+
+
+def test_an_actor_that_fails_outside_of_a_turn_is_away_with_all_its_mail() -> None:
+    async def scene() -> None:
+        book: list[tuple[str, Any]] = []
+        dispatcher = Dispatcher()
+        ref = survivor(dispatcher, book)
+        other = Note(dispatcher, "b", book).begin()
+        other.tell("other")
+        ref.tell("on its way")
+        ref.tell("behind")
+
+        dispatcher.guarded(ref.actor, ref.actor.on_receive, FAIL)
+        await quiet()
+        away = list(book)
+        dispatcher.replace(ref, Note(dispatcher, "a", book), outlived=never)
+        await quiet()
+
+        assert away == [("b", "other")]
+        assert book[1:] == [("a", "on its way"), ("a", "behind")]
+
+    run(scene())
+
+
+def test_an_instance_that_was_replaced_cannot_fail_its_successor() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher()
+        ref = survivor(dispatcher, [])
+        old = ref.actor
+        ref.tell(FAIL)
+        await quiet()
+        dispatcher.replace(ref, Note(dispatcher, "a", []), outlived=never)
+
+        with capture_logs() as logs:
+            dispatcher.guarded(old, old.on_receive, FAIL)
+
+        assert [line["event"] for line in logs] == ["predecessor_failed"]
+        assert not ref.paused
+
+    run(scene())
+
+
+def test_an_address_that_is_given_up_buries_its_mail() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher()
+        ref = survivor(dispatcher, [])
+        letters = dead_letters("stopped")
+        ref.tell(FAIL)
+        ref.tell("behind")
+        await quiet()
+
+        dispatcher.end(ref)
+
+        assert not ref.is_alive()
+        assert dead_letters("stopped") == letters + 1
+        assert dispatcher.depths == {"Note": 0}
+
+    run(scene())
+
+
+def test_what_waits_for_an_actor_can_be_looked_at() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher()
+        ref, other = begin(dispatcher, [], "a", "b")
+        for message in (1, "two", 3.0):
+            ref.tell(message)
+        other.tell(b"four")
+
+        assert dispatcher.waiting(ref) == (1, "two", 3.0)
+        assert dispatcher.waiting(other) == (b"four",)
+        assert dispatcher.is_waiting(float, list)
+        assert dispatcher.is_waiting(bytes)
+        assert not dispatcher.is_waiting(list)
+        assert dispatcher.busy
+        await quiet()
+        assert not dispatcher.busy
+
+    run(scene())
+
+
+def test_stopping_takes_the_mail_that_is_there_and_ends_who_is_away() -> None:
+    async def scene() -> None:
+        book: list[tuple[str, Any]] = []
+        dispatcher = Dispatcher()
+        away = survivor(dispatcher, book)
+        present, gone = begin(dispatcher, book, "present", "gone")
+        away.tell(FAIL)
+        await gone.stop()
+        present.tell("last")
+
+        await dispatcher.stop((away, present, gone), timeout_s=1)
+
+        assert [ref.is_alive() for ref in (away, present, gone)] == [False] * 3
+        assert book == [("gone", "stopped"), ("present", "last"), ("present", "stopped")]
+
+    run(scene())
+
+
+# --- seeds ---------------------------------------------------------------------------------------
+
+
+async def _played(seed: int | None) -> list[tuple[str, Any]]:
+    """Tell three actors ten messages each, and return the turns as they were taken."""
+    turns: list[tuple[str, Any]] = []
+    chance = None if seed is None else random.Random(seed)
+    dispatcher = Dispatcher(
+        chance=chance, on_turn=lambda ref, message: turns.append((ref.actor.name, message))
+    )
+    book: list[tuple[str, Any]] = []
+    refs = begin(dispatcher, book, *"abc")
+    for number in range(10):
+        for ref in refs:
+            ref.tell(number)
+    await quiet()
+    assert turns == book
+    return turns
+
+
+def test_a_seed_draws_the_turns_and_draws_them_again() -> None:
+    async def scene() -> None:
+        in_turn = await _played(None)
+        first, again, other = await _played(1), await _played(1), await _played(2)
+
+        assert in_turn == [(name, number) for number in range(10) for name in "abc"]
+        assert first == again
+        assert len({tuple(one) for one in (in_turn, first, other)}) == 3
+        for turns in (first, other):
+            for name in "abc":
+                assert [what for who, what in turns if who == name] == list(range(10))
+
+    run(scene())
+
+
+def test_a_message_to_an_actor_that_is_gone_is_no_turn() -> None:
+    async def scene() -> None:
+        turns: list[object] = []
+        dispatcher = Dispatcher(on_turn=lambda _ref, message: turns.append(message))
+        (ref,) = begin(dispatcher, [], "a")
+
+        ref.tell(FAIL)
+        ref.tell("behind")
+        await quiet()
+
+        assert turns == [FAIL]
 
     run(scene())
 

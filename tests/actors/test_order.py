@@ -13,22 +13,29 @@ from engine.domain.messages import (
     AttemptStarted,
     CancelAtBroker,
     CancelOrder,
+    ChangeAnswer,
     DenyOrder,
     ExecutionSeen,
     HaltScope,
+    ModifyAtBroker,
+    ModifyOrder,
+    ModifySettled,
     NewsStreamed,
     OrderAnswered,
     OrderExpired,
     OrderRowSeen,
     PlaceAtBroker,
+    PromptRaised,
     ReplyAtBroker,
     ReplyDecided,
+    RequestChange,
     RequestVerdict,
     SubmitOrder,
 )
 from engine.domain.ports import JournalUnavailable, OrderFilter, Submitted
 from engine.domain.values import (
     BrokerStatus,
+    Confidence,
     MessageId,
     OrderState,
     Outcome,
@@ -39,6 +46,7 @@ from engine.domain.values import (
     Reason,
     Scope,
     ScopeKind,
+    Terms,
     TradingState,
 )
 from engine.domain.views import OrderView
@@ -49,7 +57,6 @@ from tests.actors.house import (
     BROKER_ID,
     CONID,
     MAIN,
-    OTHER,
     REFUSED,
     TICKET,
     TIMEOUT,
@@ -61,6 +68,7 @@ from tests.actors.house import (
     row,
     submit_request,
 )
+from tests.domain.risk.samples import INSTRUMENT
 from tests.fakes import quiet, run, skip
 
 DECLINED = Outcome(
@@ -626,28 +634,186 @@ def test_a_cancel_of_an_order_in_doubt_fires_when_it_is_seen() -> None:
     run(scene())
 
 
-# --- failures ----------------------------------------------------------------------------------
+# --- modifies ------------------------------------------------------------------------------------
+
+TERMS = Terms(quantity=Decimal(15), limit_price=Decimal(101), stop_price=None)
 
 
-def test_an_order_whose_actor_fails_halts_its_account_and_frees_the_lane() -> None:
+async def change(house: House, view: OrderView, terms: Terms = TERMS) -> ChangeAnswer:
+    """Ask risk for new terms and tell the order what it approved."""
+    request = RequestChange(
+        view=house.bridge.order(view.order_id),
+        ticket=TICKET,
+        terms=terms,
+        by="ops",
+        instrument=INSTRUMENT,
+        quote=house.quote(),
+        now_ns=house.clock.monotonic_ns(),
+    )
+    answer = await house.board.risks[ACCOUNT].ask(request)
+    assert isinstance(answer, ChangeAnswer)
+    if answer.change is not None:
+        modify = ModifyOrder(order_id=view.order_id, change=answer.change, body=b"changed")
+        house.board.tell_order(view.order_id, modify)
+    await quiet()
+    return answer
+
+
+def modifies(result: str) -> float:
+    counted: float = metrics.MODIFIES.labels(result)._value.get()
+    return counted
+
+
+def test_a_modify_is_durable_before_it_is_sent_and_holds_the_larger() -> None:
     async def scene() -> None:
-        house = await ready_house(accounts=(ACCOUNT, OTHER))
-        house.line.orders.error = OSError("no such gateway")
+        house = await ready_house()
+        view = await house.work()
+        before = modifies("applied")
 
-        view = await house.submit()
-        house.line.orders.error = None
-        denied = await house.submit(keyed("mine-2"))
-        other = await house.submit(replace(keyed("mine-3"), account=OTHER))
+        await change(house, view)
+        during = house.bridge.order(view.order_id)
+        held = reserved(house)
+        house.line.orders.answer(ACK)
+        await quiet()
 
-        assert view.state is OrderState.SUBMITTING
-        assert denied.reason is not None
-        assert denied.reason.code == "TRADING_HALTED"
-        assert "restart the engine to rebuild it" in denied.reason.message
-        assert [call.order_id for call in house.line.orders.placed] == [other.order_id]
-        health = house.bridge.health()
-        assert not health.ready
-        assert [problem.message for problem in health.problems] == [
-            f"OrderActor ({view.order_id}): OSError: no such gateway"
-        ]
+        after = house.bridge.order(view.order_id)
+        sent = house.line.orders.calls[-1]
+        assert isinstance(sent, ModifyAtBroker)
+        assert sent == ModifyAtBroker(
+            order_id=view.order_id,
+            session=MAIN,
+            account=ACCOUNT,
+            broker_order_id=BROKER_ID,
+            body=b"changed",
+            send_by_ns=sent.send_by_ns,
+        )
+        assert types(house)[-3:] == [ModifyOrder, OrderAnswered, ModifySettled]
+        assert (during.pending, during.wanted, during.quantity) == (
+            Pending.REPLACE,
+            TERMS,
+            Decimal(10),
+        )
+        assert held[0] == reserved(house)[0] == 15
+        assert (after.pending, after.quantity, after.limit_price) == (
+            Pending.NONE,
+            Decimal(15),
+            Decimal(101),
+        )
+        assert modifies("applied") == before + 1
+
+    run(scene())
+
+
+def test_a_refused_modify_gives_back_what_it_had_reserved() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        before = modifies("refused")
+
+        await change(house, view)
+        house.line.orders.answer(REFUSED)
+        await quiet()
+
+        after = house.bridge.order(view.order_id)
+        assert reserved(house)[0] == 10
+        assert (after.quantity, after.pending) == (Decimal(10), Pending.NONE)
+        assert after.reason == REFUSED.reason
+        assert modifies("refused") == before + 1
+
+    run(scene())
+
+
+def test_a_modify_that_waits_when_its_account_is_halted_is_not_sent() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        before = modifies("not_sent")
+        await house.submit(keyed("mine-2"))  # It has the lane.
+        await change(house, view)
+        scope = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
+        halt = HaltScope(scope=scope, level=TradingState.HALT, reason="odd", by="engine")
+        house.board.tell_risk(ACCOUNT, halt)
+        await quiet()
+
+        house.line.orders.answer(ACK)
+        await quiet()
+
+        after = house.bridge.order(view.order_id)
+        assert not any(isinstance(call, ModifyAtBroker) for call in house.line.orders.calls)
+        assert after.reason is not None
+        assert after.reason.code == "TRADING_HALTED"
+        assert modifies("not_sent") == before + 1
+        assert (await change(house, view)).refused == Reason(
+            code="TRADING_HALTED",
+            message="account=DU1234567 trading_state=halt"
+            " needs trading state normal (account:DU1234567 halted by engine: odd)",
+        )
+
+    run(scene())
+
+
+def test_a_modify_in_doubt_is_settled_by_the_brokers_row() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        await change(house, view)
+        house.line.orders.answer(TIMEOUT)
+        await quiet()
+        during = house.bridge.order(view.order_id)
+
+        shows = replace(row(coid=coid(1)), total_quantity=Decimal(15), limit_price=Decimal(101))
+        stream(house, NewsStreamed(rows=(shows,)))
+        await quiet()
+
+        after = house.bridge.order(view.order_id)
+        assert (during.pending, during.confidence) == (Pending.REPLACE, Confidence.UNCONFIRMED)
+        assert (after.pending, after.quantity) == (Pending.NONE, Decimal(15))
+        assert sum(isinstance(call, ModifyAtBroker) for call in house.line.orders.calls) == 1
+
+    run(scene())
+
+
+def test_a_restart_brings_a_modify_back_open_with_the_larger_reserved() -> None:
+    async def scene() -> None:
+        first = await ready_house()
+        view = await first.work()
+        await change(first, view)
+
+        house = await ready_house(first.journal.durable, epoch=2)
+
+        order = house.bridge.order(view.order_id)
+        assert (order.pending, order.wanted) == (Pending.REPLACE, TERMS)
+        assert reserved(house)[0] == 15
+        assert house.line.orders.calls == []
+
+    run(scene())
+
+
+def test_a_prompt_is_answered_by_the_policy_and_counted() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        counter = metrics.QUESTIONS.labels("p12", "decline")
+        before = counter._value.get()
+        view = await house.work()
+        question = Question(
+            question_id=QuestionId("notification:1:2:Yes:No"),
+            message_ids=(MessageId("p12"),),
+            texts=("Use it?",),
+        )
+
+        house.board.tell_order(
+            view.order_id, PromptRaised(order_id=view.order_id, question=question)
+        )
+        await quiet()
+
+        assert house.line.orders.calls[-1] == ReplyAtBroker(
+            order_id=view.order_id,
+            session=MAIN,
+            question_id=question.question_id,
+            confirmed=False,
+        )
+        assert types(house)[-2:] == [PromptRaised, ReplyDecided]
+        assert counter._value.get() == before + 1
+        assert shown(house, view)[0] is OrderState.ACCEPTED
 
     run(scene())

@@ -6,10 +6,12 @@ from structlog.testing import capture_logs
 
 from engine import metrics
 from engine.domain.messages import (
+    ChangeAnswer,
     FundsRead,
     HaltScope,
     ProfitSeen,
     RequestAnswer,
+    RequestChange,
     RequestOrder,
     RequestVerdict,
     ResumeScope,
@@ -20,6 +22,7 @@ from engine.domain.values import (
     ProfitAndLoss,
     Scope,
     ScopeKind,
+    Terms,
     TradingState,
 )
 from tests.actors.house import ACCOUNT, TICKET, House, coid, ready_house
@@ -141,5 +144,36 @@ def test_what_risk_did_not_expect_is_reported() -> None:
         await skip(31)  # Until the holdings are read again, and nobody saw those 7 traded.
 
         assert counter._value.get() == before + 1
+
+    run(scene())
+
+
+def test_a_change_is_answered_at_once_and_a_refusal_denies_no_order() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        terms = Terms(quantity=Decimal(1_001), limit_price=Decimal(100), stop_price=None)
+        asked = RequestChange(
+            view=view,
+            ticket=TICKET,
+            terms=terms,
+            by="ops",
+            instrument=INSTRUMENT,
+            quote=house.quote(),
+            now_ns=house.clock.monotonic_ns(),
+        )
+
+        with capture_logs() as logs:
+            refused = await house.board.risks[ACCOUNT].ask(asked)
+        approved = await house.board.risks[ACCOUNT].ask(
+            replace(asked, terms=replace(terms, quantity=Decimal(11)))
+        )
+
+        assert isinstance(refused, ChangeAnswer)
+        assert refused.change is None
+        assert [entry["event"] for entry in logs] == ["change_refused"]
+        assert isinstance(approved, ChangeAnswer)
+        assert approved.refused is None
+        assert house.supervisor.risks[ACCOUNT].risk.exposure(INSTRUMENT.conid).working_buy == 11
 
     run(scene())

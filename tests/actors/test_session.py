@@ -1,3 +1,8 @@
+import math
+from datetime import datetime
+from functools import partial
+from zoneinfo import ZoneInfo
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -7,15 +12,22 @@ from engine.domain.messages import (
     CallGateway,
     Failure,
     FailureKind,
+    LoginGuarded,
     RequestTurn,
+    RetryLogin,
     SessionCall,
     TimerFired,
+    Topic,
     TurnRefused,
 )
 from engine.domain.order import Order
-from engine.domain.values import OrderId, Reason, SessionState
-from tests.actors.house import ACCOUNT, MAIN, OTHER, House, coid, ready_house
-from tests.fakes import quiet, run, skip
+from engine.domain.ports import Recorded
+from engine.domain.session import Calendar, SessionSettings
+from engine.domain.session.calendar import Closing
+from engine.domain.session.rounds import ACCOUNT_CALLS
+from engine.domain.values import AccountId, Coid, OrderId, OrderState, Reason, SessionState
+from tests.actors.house import ACCOUNT, MAIN, OTHER, House, coid, ready_house, row
+from tests.fakes import READY_STATUS, FakeJournal, quiet, run, skip
 
 DOWN = Failure(kind=FailureKind.UNREACHABLE, message="connection refused")
 
@@ -195,5 +207,186 @@ def test_an_answer_that_comes_late_moves_nothing_on() -> None:
 
         assert reconciling is SessionState.RECONCILING
         assert len(gateway.calls) == asked, "the orders are not read yet"
+
+    run(scene())
+
+
+USUAL = {Topic.KEEP_ALIVE, Topic.QUOTES}
+REFUSED = AuthStatus(authenticated=False, connected=True, competing=False, established=False)
+
+
+def guards(house: House) -> list[LoginGuarded]:
+    messages = (one.entry.message for one in house.journal.durable)
+    return [message for message in messages if isinstance(message, LoginGuarded)]
+
+
+async def refused_house(records: tuple[Recorded, ...] = ()) -> House:
+    """Start an engine whose broker refuses every login."""
+    house = House(journal=FakeJournal(records))
+    house.add().session.status = REFUSED
+    await house.start()
+    return house
+
+
+def test_refused_logins_are_written_down_and_a_restart_knows_them() -> None:
+    async def scene() -> None:
+        house = await refused_house()
+        await skip(600)
+        calls = len(house.line.session.calls)
+        again = await refused_house(tuple(house.journal.durable))
+        await skip(600)
+
+        assert [guard.failures for guard in guards(house)] == [1, 2, 3, 4, 5]
+        assert guards(house)[-1].latched
+        assert metrics.SESSION_LOGIN_FAILURES.labels(MAIN)._value.get() == 5
+        (view,) = again.bridge.sessions()
+        assert (view.state, view.login_failures) == (SessionState.LOCKED_OUT, 5)
+        assert again.line.session.calls == [], "nothing is tried before a person says so"
+        assert calls == len(house.line.session.calls)
+
+    run(scene())
+
+
+def test_a_person_lets_a_latched_session_log_in() -> None:
+    async def scene() -> None:
+        house = await refused_house()
+        await skip(600)
+        house.line.session.status = READY_STATUS
+
+        house.board.tell_session(MAIN, RetryLogin(session=MAIN, reason="new password", by="anna"))
+        await quiet()
+
+        assert house.bridge.sessions()[0].state is SessionState.READY
+        assert guards(house)[-1] == LoginGuarded(
+            session=MAIN,
+            failures=0,
+            taken_over=False,
+            latched=False,
+            reason="anna lets it log in again: new password",
+        )
+
+    run(scene())
+
+
+def test_a_guard_that_cannot_be_written_is_in_force_all_the_same() -> None:
+    async def scene() -> None:
+        house = House()
+        house.add().session.status = REFUSED
+        house.journal.fail()
+        with capture_logs() as logs:
+            await house.start()
+            await skip(600)
+
+        assert house.bridge.sessions()[0].state is SessionState.LOCKED_OUT
+        lost = [line for line in logs if line["event"] == "login_guard_not_written"]
+        assert [line["log_level"] for line in lost] == ["error"] * 5
+
+    run(scene())
+
+
+def test_a_login_that_nobody_makes_is_overdue_once_and_loudly() -> None:
+    async def scene() -> None:
+        house = House()
+        gateway = house.add().session
+        needed = Failure(kind=FailureKind.UNAUTHORIZED, message="HTTP 401")
+        gateway.failures[SessionCall.AUTH_STATUS] = needed
+        overdue = metrics.SESSION_LOGIN_OVERDUE.labels(MAIN)
+        with capture_logs() as logs:
+            await house.start()
+            before = (overdue._value.get(), deadline())
+            await skip(1_800)
+            after = overdue._value.get()
+            gateway.failures.clear()
+            await skip(6)
+
+        due_s = house.clock.wall_ns() / 1e9 - 1_806 + 900
+        assert before[0] == 0
+        assert abs(before[1] - due_s) < 1
+        assert after == 1
+        said = [line for line in logs if line["event"] == "login_overdue"]
+        assert [(line["log_level"], line["state"]) for line in said] == [
+            ("error", SessionState.LOGIN_REQUIRED)
+        ]
+        assert house.bridge.sessions()[0].state is SessionState.READY
+        assert (overdue._value.get(), math.isnan(deadline())) == (0, True)
+
+    run(scene())
+
+
+def deadline() -> float:
+    return float(metrics.SESSION_LOGIN_DEADLINE.labels(MAIN)._value.get())
+
+
+def test_a_mute_topic_is_counted_and_asked_for_anew() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        counter = metrics.STREAM_DIVERGENCE.labels(MAIN, "sor")
+        before = counter._value.get()
+        await skip(70)
+        house.line.session.rows = (row(coid=Coid("by hand")),)
+
+        await skip(90)
+
+        assert counter._value.get() == before + 1
+        renewed = [sent.topic for sent in house.line.feed.sent if sent.topic not in USUAL]
+        assert renewed[-4:] == [
+            Topic.STOP_ORDERS,
+            Topic.STOP_TRADES,
+            Topic.ORDERS,
+            Topic.TRADES,
+        ]
+        assert len(house.bridge.external_orders(ACCOUNT)) == 1
+
+    run(scene())
+
+
+def test_in_a_window_of_the_calendar_orders_are_refused_and_then_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        house = House()
+        noon_s = house.clock.wall_ns() // 1_000_000_000
+        zone = ZoneInfo("UTC")
+        begins = datetime.fromtimestamp(noon_s + 600, tz=zone).timetz().replace(tzinfo=None)
+        nap = Closing(name="nap", weekdays=frozenset(range(7)), begins=begins, lasts_ms=60_000)
+        calendar = Calendar(zone=zone, closings=(nap,))
+        configured = partial(SessionSettings, calendar=calendar)
+        monkeypatch.setattr("tests.actors.house.SessionSettings", configured)
+        house.add()
+        await house.start()
+
+        await skip(485)
+        (napping,) = house.bridge.sessions()
+        denied = await house.submit()
+        await skip(180)
+        (awake,) = house.bridge.sessions()
+
+        assert (napping.state, napping.reason and napping.reason.code) == (
+            SessionState.MAINTENANCE,
+            "NO_SUBMIT_WINDOW",
+        )
+        assert napping.no_submit_until_ns == (noon_s + 660) * 1_000_000_000
+        assert denied.state is OrderState.DENIED
+        assert denied.reason is not None
+        assert "NO_SUBMIT_WINDOW" in denied.reason.message
+        assert (awake.state, awake.no_submit_until_ns) == (SessionState.READY, None)
+
+    run(scene())
+
+
+def test_a_session_of_many_accounts_reads_them_at_its_pace() -> None:
+    async def scene() -> None:
+        accounts = tuple(AccountId(f"DU{number:07}") for number in range(50))
+        house = await ready_house(accounts=accounts)
+        asked = len(house.line.session.calls)
+
+        await skip(60)
+
+        calls = house.line.session.calls[asked:]
+        reads = sum(call in ACCOUNT_CALLS for call in calls)
+        assert 200 <= reads <= 240, "four a second at most"
+        assert SessionCall.TICKLE in calls
+        assert SessionCall.ORDERS in calls
+        assert all(view.ready for view in house.bridge.accounts())
 
     run(scene())

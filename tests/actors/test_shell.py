@@ -2,12 +2,19 @@ import asyncio
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import pytest
 from structlog.testing import capture_logs
 
 from engine import metrics
-from engine.actors.mailbox import Dispatcher
+from engine.actors.mailbox import Dispatcher, LoopRef
 from engine.actors.shell import Clock, Shell, post
-from engine.domain.messages import ReportAnomaly, StartTimer, StopTimer, TimerFired
+from engine.domain.messages import (
+    HeartbeatSeen,
+    ReportAnomaly,
+    StartTimer,
+    StopTimer,
+    TimerFired,
+)
 from tests.fakes import HandClock, quiet, run, skip
 
 Wanted: TypeAlias = TimerFired | StartTimer | StopTimer | ReportAnomaly
@@ -41,6 +48,10 @@ class Watch(Shell):
 
     def _now_s(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def dead_letters(reason: str) -> float:
+    return float(metrics.DEAD_LETTERS.labels("Watch", reason)._value.get())
 
 
 def test_a_timer_tells_its_name_when_its_time_is_over() -> None:
@@ -105,7 +116,7 @@ def test_no_timer_outlives_its_actor() -> None:
     async def scene() -> None:
         watch = Watch()
         ref = watch.begin()
-        letters = metrics.DEAD_LETTERS.labels("Watch")._value.get()
+        letters = dead_letters("stopped")
 
         ref.tell(StartTimer(name="tea", delay_ms=250))
         await ref.stop()
@@ -113,7 +124,7 @@ def test_no_timer_outlives_its_actor() -> None:
         watch._fire("on its way while the actor stopped")
 
         assert watch.fired == []
-        assert metrics.DEAD_LETTERS.labels("Watch")._value.get() == letters + 1
+        assert dead_letters("stopped") == letters + 1
 
     run(scene())
 
@@ -146,7 +157,7 @@ def test_posting_to_an_actor_that_is_gone_is_a_dead_letter() -> None:
     async def scene() -> None:
         watch = Watch()
         ref = watch.begin()
-        letters = metrics.DEAD_LETTERS.labels("Watch")._value.get()
+        letters = dead_letters("stopped")
 
         post(ref, TimerFired(name="alive"))
         await ref.stop()
@@ -154,7 +165,67 @@ def test_posting_to_an_actor_that_is_gone_is_a_dead_letter() -> None:
         await quiet()
 
         assert [fired.name for fired in watch.fired] == ["alive"]
-        assert metrics.DEAD_LETTERS.labels("Watch")._value.get() == letters + 1
+        assert dead_letters("stopped") == letters + 1
+
+    run(scene())
+
+
+def test_a_full_mailbox_has_room_only_for_what_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Watch, "capacity", 1)
+
+    async def scene() -> None:
+        watch = Watch()
+        ref = watch.begin()
+        dropped: list[object] = []
+        ref.dispatcher.on_full = lambda _ref, message: dropped.append(message)
+        letters = dead_letters("full")
+
+        for _ in range(2):
+            post(ref, TimerFired(name="first"))
+        post(ref, HeartbeatSeen())
+        post(ref, TimerFired(name="told once"))
+        await quiet()
+
+        assert dropped == [HeartbeatSeen()]
+        assert dead_letters("full") == letters + 1
+        assert [fired.name for fired in watch.fired] == ["first", "first", "told once"]
+
+    run(scene())
+
+
+def test_what_is_done_outside_of_a_turn_can_fail_the_actor() -> None:
+    async def scene() -> None:
+        watch = Watch()
+        ref = watch.begin()
+        failed: list[tuple[LoopRef, object, str]] = []
+        ref.dispatcher.on_failure = lambda *failure: failed.append(
+            (failure[0], failure[1], str(failure[2]))
+        )
+
+        done: list[str] = []
+
+        watch.guarded(done.append, "this")
+        watch.guarded(done.remove, "that")
+
+        assert done == ["this"]
+        assert failed == [(ref, None, "list.remove(x): x not in list")]
+        assert not ref.is_alive()
+
+    run(scene())
+
+
+def test_an_abandoned_actor_leaves_no_timer_behind() -> None:
+    async def scene() -> None:
+        watch = Watch()
+        watch.begin().tell(StartTimer(name="tea", delay_ms=250))
+        await quiet()
+
+        watch.abandon()
+        await skip(10)
+
+        assert watch.fired == []
 
     run(scene())
 

@@ -1,12 +1,16 @@
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from structlog.testing import capture_logs
 
 from engine import metrics
 from engine.actors.mailbox import LoopActor
+from engine.actors.order import OrderActor
 from engine.domain.messages import (
     AttemptStarted,
+    DeliverNews,
     DenyOrder,
     EngineStarted,
     HaltScope,
@@ -15,10 +19,11 @@ from engine.domain.messages import (
     NewsStreamed,
     OrderDoubted,
     OrderExpired,
+    PlaceAtBroker,
     ResumeScope,
+    SessionCall,
     SubmitOrder,
 )
-from engine.domain.order import Order
 from engine.domain.ports import Entry, OrderFilter, Recorded
 from engine.domain.risk import RiskPolicy
 from engine.domain.values import (
@@ -30,11 +35,12 @@ from engine.domain.values import (
     Scope,
     ScopeKind,
     SessionName,
-    SessionState,
+    Source,
     TradingState,
 )
 from tests.actors.house import (
     ACCOUNT,
+    ACK,
     ASKED,
     CONID,
     MAIN,
@@ -49,7 +55,7 @@ from tests.actors.house import (
     ready_house,
     row,
 )
-from tests.domain.risk.samples import ROOMY, position, settings
+from tests.domain.risk.samples import ROOMY, settings
 from tests.fakes import NOON_NS, FakeJournal, quiet, run, skip
 
 FIRM = Scope(kind=ScopeKind.FIRM)
@@ -419,92 +425,6 @@ def test_an_account_that_shows_later_knows_that_the_file_is_refused() -> None:
 # --- failures --------------------------------------------------------------------------------
 
 
-def test_a_failed_session_actor_closes_its_session() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        house.line.session.error = OSError("out of sockets")
-        house.line.session.positions = (position(1),)
-
-        await skip(31)  # Until the session reads its accounts again.
-        denied = await house.submit()
-
-        failed = Reason(code="ACTOR_FAILED", message="SessionActor (main): OSError: out of sockets")
-        (session,) = house.bridge.sessions()
-        assert (session.state, session.reason) == (SessionState.DOWN, failed)
-        assert house.bridge.health().problems == (failed,)
-        assert not house.bridge.health().ready
-        assert denied.reason is not None
-        assert denied.reason.code == "SESSION_NOT_READY"
-        assert metrics.SESSION_STATE.labels(MAIN, SessionState.READY)._value.get() == 0
-        assert metrics.SESSION_STATE.labels(MAIN, SessionState.DOWN)._value.get() == 1
-
-    run(scene())
-
-
-def test_a_failed_feed_actor_closes_its_session_and_no_other() -> None:
-    async def scene() -> None:
-        house = House()
-        house.add(MAIN, (ACCOUNT,))
-        house.add(SessionName("other"), (OTHER,))
-        await house.start()
-        house.line.feed.error = OSError("no route")
-
-        await skip(21)  # Until the feed keeps its socket alive.
-
-        assert [(one.name, one.state) for one in house.bridge.sessions()] == [
-            ("main", SessionState.DOWN),
-            ("other", SessionState.READY),
-        ]
-        assert not house.bridge.account(ACCOUNT).ready
-        assert house.bridge.account(OTHER).ready
-        await skip(300)
-        assert house.bridge.sessions()[0].state is not SessionState.READY
-
-    run(scene())
-
-
-def test_without_its_risk_no_order_of_an_account_is_approved() -> None:
-    async def scene() -> None:
-        house = await ready_house(accounts=(ACCOUNT, OTHER))
-        house.supervisor.risks[ACCOUNT].ref.tell("what no risk understands")
-        await quiet()
-
-        other = await house.submit(replace(TICKET, account=OTHER))
-
-        assert [reason.code for reason in house.bridge.health().problems] == ["ACTOR_FAILED"]
-        assert not house.bridge.health().ready
-        assert [call.order_id for call in house.line.orders.placed] == [other.order_id]
-
-    run(scene())
-
-
-def test_an_order_that_failed_before_it_was_anything_halts_nobody() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        nothing = house.spawner._spawn(OrderId("1-1"), coid(1), Order())
-
-        nothing.tell("what no order understands")
-        await quiet()
-
-        assert trading_states(house) == {ACCOUNT: TradingState.NORMAL}
-        assert len(house.bridge.health().problems) == 1
-
-    run(scene())
-
-
-def test_a_denied_order_that_failed_halts_its_account() -> None:
-    async def scene() -> None:
-        house = await ready_house()
-        denied = await house.submit(replace(TICKET, quantity=Decimal(1_001)))
-
-        house.board.tell_order(denied.order_id, "what no order understands")
-        await quiet()
-
-        assert trading_states(house) == {ACCOUNT: TradingState.HALT}
-
-    run(scene())
-
-
 def test_an_actor_of_no_known_kind_is_a_problem_only() -> None:
     async def scene() -> None:
         house = await ready_house()
@@ -519,6 +439,34 @@ def test_an_actor_of_no_known_kind_is_a_problem_only() -> None:
     run(scene())
 
 
+def test_a_mailbox_that_was_full_makes_the_session_ask_the_broker_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(OrderActor, "capacity", 5)
+
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        ref = house.board.order_ref(view.order_id)
+        assert ref is not None
+        letters = metrics.DEAD_LETTERS.labels("OrderActor", "full")
+        before, polls = letters._value.get(), house.line.session.calls.count(SessionCall.ORDERS)
+        flood = NewsStreamed(executions=tuple(fill(str(n), 0) for n in range(ref.actor.capacity)))
+        news = NewsStreamed(executions=(fill("late", 4),))
+        house.line.session.executions = (fill("late", 4),)
+
+        for one in (flood, news, news):
+            house.board.deliver(MAIN, DeliverNews(executions=one.executions, source=Source.STREAM))
+        dropped = letters._value.get() - before
+        await skip(2)
+
+        assert dropped == 1, "the one on its way and the capacity are taken, then one of the two"
+        assert house.line.session.calls.count(SessionCall.ORDERS) == polls + 1
+        assert house.bridge.order(view.order_id).filled_quantity == Decimal(4)
+
+    run(scene())
+
+
 def test_an_account_keeps_the_session_that_had_it_first() -> None:
     async def scene() -> None:
         house = await ready_house()
@@ -528,5 +476,81 @@ def test_an_account_keeps_the_session_that_had_it_first() -> None:
 
         assert house.supervisor.risks[ACCOUNT] is risk
         assert house.board.session_of[ACCOUNT] == MAIN
+
+    run(scene())
+
+
+# --- the end ---------------------------------------------------------------------------------
+
+
+def test_stopping_lets_a_conversation_end_and_sends_nothing_else() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        talking = await house.submit()
+        waiting = await house.submit(keyed("mine-2"))
+
+        stopping = asyncio.create_task(house.supervisor.stop())
+        await skip(1)
+        still_talking = not stopping.done()
+        house.line.orders.answer(ACK)
+        await stopping
+
+        assert still_talking
+        assert states(house) == {
+            talking.order_id: OrderState.ACCEPTED,
+            waiting.order_id: OrderState.EXPIRED,
+        }
+        assert [type(call) for call in house.line.orders.calls] == [PlaceAtBroker]
+        assert not any(ref.is_alive() for ref in house.board.order_refs())
+        assert not house.supervisor.sessions[MAIN].ref.is_alive()
+        assert not house.supervisor.feeds[MAIN].ref.is_alive()
+        assert not house.supervisor.risks[ACCOUNT].ref.is_alive()
+
+    run(scene())
+
+
+def test_stopping_gives_a_conversation_only_so_long_and_the_next_start_knows() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.submit()
+
+        await house.supervisor.stop(timeout_s=15)
+        again = await restarted(house)
+
+        assert house.line.orders.calls == house.line.orders.placed, "nothing is cancelled"
+        assert states(again) == {view.order_id: OrderState.IN_DOUBT}
+
+    run(scene())
+
+
+def test_mail_that_comes_after_the_stop_is_dead_letters() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.submit()
+        letters = metrics.DEAD_LETTERS.labels("OrderActor", "stopped")
+        before = letters._value.get()
+
+        await house.supervisor.stop(timeout_s=1)
+        house.line.orders.answer(ACK)
+        await skip(60)
+
+        assert letters._value.get() == before + 1
+        assert states(house) == {view.order_id: OrderState.SUBMITTING}
+
+    run(scene())
+
+
+def test_nobody_is_rebuilt_after_the_stop() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        session = house.supervisor.sessions[MAIN]
+
+        session.ref.tell("what no session understands")
+        await quiet()
+        await house.supervisor.stop()
+        await skip(60)
+
+        assert house.supervisor.sessions[MAIN] is session
+        assert not session.ref.is_alive()
 
     run(scene())

@@ -5,7 +5,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine import metrics
-from engine.actors import switchboard
 from engine.actors.mailbox import Dispatcher, LoopActor, LoopRef
 from engine.actors.switchboard import SessionLines, Switchboard
 from engine.actors.views import Views
@@ -13,12 +12,17 @@ from engine.domain.messages import (
     CancelOrder,
     DeliverNews,
     ExecutionSeen,
+    ExternalOrderSeen,
+    ForgetOrder,
     HaltScope,
     LearnAlias,
+    NoticeSeen,
     OrderChanged,
     OrderRowSeen,
     PositionFilled,
     PositionsFilled,
+    PromptRaised,
+    PromptStreamed,
     StartSession,
     TurnGranted,
     TurnRefused,
@@ -28,7 +32,11 @@ from engine.domain.values import (
     AccountId,
     BrokerOrderId,
     BrokerStatus,
+    MessageId,
     OrderId,
+    OrderState,
+    Question,
+    QuestionId,
     Reason,
     Scope,
     ScopeKind,
@@ -36,9 +44,11 @@ from engine.domain.values import (
     Source,
     TradingState,
 )
+from engine.domain.views import ExternalOrderView
 from tests.actors.house import ACCOUNT, BROKER_ID, MAIN, SHARD, coid, fill, row
 from tests.domain.risk.samples import view
 from tests.fakes import (
+    FakeData,
     FakeFeedGateway,
     FakeInstruments,
     FakeJournal,
@@ -69,9 +79,12 @@ class Ears:
     def __init__(self) -> None:
         self.dispatcher = Dispatcher()
         self.clock = HandClock()
+        self.journal = FakeJournal()
         self.board = Switchboard(
-            journal=FakeJournal(), views=Views(), shard=SHARD, clock=self.clock.clock
+            journal=self.journal, views=Views(), shard=SHARD, clock=self.clock.clock
         )
+        self.halts: list[HaltScope] = []
+        self.board.halt = self.halts.append
         self.order = Ear(self.dispatcher, "order")
         self.risk = Ear(self.dispatcher, "risk")
         self.session = Ear(self.dispatcher, "session")
@@ -80,6 +93,7 @@ class Ears:
             orders=FakeOrderGateway(),
             feed=FakeFeedGateway(),
             instruments=FakeInstruments(),
+            data=FakeData(),
             session_ref=self.session.begin(),
             feed_ref=self.feed.begin(),
         )
@@ -100,10 +114,6 @@ class Ears:
         seen_ns = self.clock.monotonic_ns
         execution = fill(name, quantity, **more)
         return PositionFilled(execution=execution, now_ns=seen_ns, seen_ns=seen_ns)
-
-
-def external() -> float:
-    return float(metrics.EXTERNAL_ORDERS.labels(MAIN)._value.get())
 
 
 def test_news_finds_its_order_by_our_id_and_by_the_brokers() -> None:
@@ -154,10 +164,10 @@ def test_what_a_stranger_did_is_handed_over_once_it_is_known() -> None:
         ears.deliver(DeliverNews(rows=(first, second), source=Source.STREAM))
         for executions in ((plain,), (plain, other), (paid, other), (plain, other)):
             ears.deliver(DeliverNews(executions=executions, source=Source.POLL))
-        counted = external()
         ears.learn()
         await quiet()
 
+        assert ears.journal.written == [], "it was ours, only faster than its answer"
         assert ears.order.heard == [
             OrderRowSeen(
                 order_id=ORDER_ID,
@@ -167,7 +177,6 @@ def test_what_a_stranger_did_is_handed_over_once_it_is_known() -> None:
             ExecutionSeen(order_id=ORDER_ID, execution=paid, source=Source.STREAM),
             ExecutionSeen(order_id=ORDER_ID, execution=other, source=Source.STREAM),
         ]
-        assert (counted, external()) == (1, 0)
 
     run(scene())
 
@@ -205,36 +214,189 @@ def test_an_alias_of_a_stranger_that_only_filled_hands_over_its_fills() -> None:
     run(scene())
 
 
-def test_working_orders_of_others_are_counted_until_they_are_over() -> None:
+def test_an_order_that_is_not_ours_is_written_down_and_shown() -> None:
     async def scene() -> None:
         ears = Ears()
-        counts = []
-        for status in (BrokerStatus.SUBMITTED, BrokerStatus.FILLED):
-            ears.deliver(DeliverNews(rows=(row(status, broker_id=STRANGER),), source=Source.STREAM))
-            counts.append(external())
-
-        assert counts == [1, 0]
-
-    run(scene())
-
-
-def test_the_oldest_strangers_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(switchboard, "STRANGERS_MAX", 2)
-
-    async def scene() -> None:
-        ears = Ears()
-        ids = [BROKER_ID, BrokerOrderId("2"), BrokerOrderId("3")]
-
-        ears.deliver(
-            DeliverNews(rows=tuple(row(broker_id=one) for one in ids), source=Source.STREAM)
+        new, done = (
+            row(status, broker_id=STRANGER)
+            for status in (BrokerStatus.SUBMITTED, BrokerStatus.FILLED)
         )
-        ears.learn()
-        await quiet()
 
-        assert external() == 2
+        with capture_logs() as logs:
+            for seen in (new, new, done):
+                ears.deliver(DeliverNews(rows=(seen,), source=Source.POLL))
+            await quiet()
+
+        assert [one.entry.message for one in ears.journal.durable] == [
+            ExternalOrderSeen(session=MAIN, row=new),
+            ExternalOrderSeen(session=MAIN, row=done),
+        ]
+        assert [one.entry.account for one in ears.journal.durable] == [ACCOUNT, ACCOUNT]
+        assert [(line["event"], line["status"]) for line in logs] == [
+            ("external_order_seen", BrokerStatus.SUBMITTED),
+            ("external_order_seen", BrokerStatus.FILLED),
+        ]
+        assert ears.board.external(ACCOUNT) == (
+            ExternalOrderView(session=MAIN, row=done, seen_at_ns=ears.clock.wall_ns),
+        )
         assert ears.order.heard == []
 
     run(scene())
+
+
+def test_while_an_order_of_ours_is_sent_a_row_without_reference_may_be_its() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        sent = replace(view(1, seq=0), order_id=ORDER_ID, account=ACCOUNT)
+        sent = replace(sent, state=OrderState.SUBMITTING, broker_order_id=None)
+        cancel = CancelOrder(order_id=ORDER_ID, cause="me")
+        ears.board.publish(WriteRecord(record=cancel, view=sent, confirm=False), 1)
+
+        ears.deliver(DeliverNews(rows=(row(),), source=Source.POLL))
+        ears.clock.advance(12_000)
+        ears.deliver(DeliverNews(rows=(row(),), source=Source.POLL))
+        ears.learn()
+        acknowledged = replace(sent, state=OrderState.WORKING, broker_order_id=BROKER_ID)
+        ears.board.publish(WriteRecord(record=cancel, view=acknowledged, confirm=False), 2)
+        ears.deliver(DeliverNews(rows=(row(broker_id=STRANGER),), source=Source.POLL))
+        await quiet()
+
+        assert [one.entry.message for one in ears.journal.durable] == [
+            ExternalOrderSeen(session=MAIN, row=row(broker_id=STRANGER))
+        ]
+
+    run(scene())
+
+
+def test_an_order_that_never_was_keeps_no_stranger_waiting() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        sent = replace(view(1, seq=0), order_id=ORDER_ID, account=ACCOUNT)
+        sent = replace(sent, state=OrderState.SUBMITTING, broker_order_id=None)
+        cancel = CancelOrder(order_id=ORDER_ID, cause="me")
+        ears.board.publish(WriteRecord(record=cancel, view=sent, confirm=False), 1)
+        ears.board.forget_order(ForgetOrder(order_id=ORDER_ID, account=ACCOUNT))
+
+        ears.deliver(DeliverNews(rows=(row(),), source=Source.POLL))
+        await quiet()
+
+        assert ears.journal.written == [ExternalOrderSeen]
+
+    run(scene())
+
+
+def test_what_cannot_be_written_of_others_is_said_and_stops_nothing() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        ears.journal.fail()
+
+        with capture_logs() as logs:
+            ears.deliver(DeliverNews(rows=(row(),), source=Source.POLL))
+            await quiet()
+
+        assert [line["event"] for line in logs] == [
+            "external_order_seen",
+            "observation_not_written",
+        ]
+        assert len(ears.board.external(ACCOUNT)) == 1
+
+    run(scene())
+
+
+def test_a_new_risk_can_hear_what_strangers_filled() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        other = AccountId("DU7654321")
+        executions = (fill("1", 4), fill("2", 6, account=other))
+
+        ears.deliver(DeliverNews(executions=executions, source=Source.POLL))
+
+        assert ears.board.fills_of_strangers(ACCOUNT) == (ears.filled("1", 4),)
+
+    run(scene())
+
+
+# --- notices and prompts -----------------------------------------------------------------
+
+
+def test_a_notice_is_written_and_counted() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        notice = NoticeSeen(session=MAIN, kind="bulletin", notice_id="7", text="Closed tomorrow")
+        counter = metrics.NOTICES.labels(MAIN, "bulletin")
+        before = counter._value.get()
+
+        ears.board.write_notice(notice)
+        await quiet()
+
+        assert [one.entry.message for one in ears.journal.durable] == [notice]
+        assert counter._value.get() == before + 1
+
+    run(scene())
+
+
+def prompt(broker_order_id: BrokerOrderId) -> PromptStreamed:
+    question = Question(
+        question_id=QuestionId("29042"), message_ids=(MessageId("p12"),), texts=("Sure?", "Really?")
+    )
+    return PromptStreamed(broker_order_id=broker_order_id, question=question)
+
+
+def test_a_prompt_is_for_the_order_that_it_is_about() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        ears.learn()
+
+        ears.board.deliver_prompt(MAIN, prompt(BROKER_ID))
+        await quiet()
+
+        raised = PromptRaised(order_id=ORDER_ID, question=prompt(BROKER_ID).question)
+        assert ears.order.heard == [raised]
+        assert ears.journal.durable == [], "the order writes it, with its answer"
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("session", "broker_id"), [(MAIN, STRANGER), (SessionName("other"), BROKER_ID)]
+)
+def test_a_prompt_about_an_order_of_others_is_only_noted(
+    session: SessionName, broker_id: BrokerOrderId
+) -> None:
+    async def scene() -> None:
+        ears = Ears()
+        ears.learn()
+
+        ears.board.deliver_prompt(session, prompt(broker_id))
+        await quiet()
+
+        text = f"about order {broker_id}, which is not ours: Sure? / Really?"
+        notice = NoticeSeen(session=session, kind="prompt", notice_id="29042", text=text)
+        assert [one.entry.message for one in ears.journal.durable] == [notice]
+        assert ears.order.heard == []
+
+    run(scene())
+
+
+def test_a_prompt_that_may_be_about_either_of_two_orders_is_only_noted() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        ears.learn()
+        other = AccountId("DU7654321")
+        ears.board.session_of[other] = MAIN
+        twin = LearnAlias(order_id=OrderId("2"), account=other, broker_order_id=BROKER_ID)
+        ears.board.learn_alias(twin)
+
+        ears.board.deliver_prompt(MAIN, prompt(BROKER_ID))
+        await quiet()
+
+        assert ears.journal.written == [NoticeSeen]
+        assert ears.order.heard == []
+
+    run(scene())
+
+
+# --- what must not be --------------------------------------------------------------------
 
 
 def test_an_order_of_ours_that_the_journal_lacks_halts_its_account_once() -> None:
@@ -245,9 +407,12 @@ def test_an_order_of_ours_that_the_journal_lacks_halts_its_account_once() -> Non
 
         with capture_logs() as logs:
             ears.deliver(DeliverNews(rows=(ours, ours), source=Source.POLL))
+            ears.deliver(
+                DeliverNews(rows=(replace(ours, broker_order_id=BROKER_ID),), source=Source.POLL)
+            )
         await quiet()
 
-        (halt,) = ears.risk.heard
+        (halt,) = ears.halts
         assert halt == HaltScope(
             scope=Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT),
             level=TradingState.HALT,
@@ -255,7 +420,9 @@ def test_an_order_of_ours_that_the_journal_lacks_halts_its_account_once() -> Non
             by="engine",
         )
         assert halt.reason.startswith(f"the broker has order {unknown} of this engine")
-        assert [line["event"] for line in logs] == ["journal_regression_found"]
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == [
+            "journal_regression_found"
+        ]
 
     run(scene())
 
@@ -270,7 +437,7 @@ def test_an_order_of_somebody_else_halts_nothing(reference: Any) -> None:
         )
         await quiet()
 
-        assert ears.risk.heard == []
+        assert (ears.halts, ears.risk.heard) == ([], [])
 
     run(scene())
 
@@ -336,9 +503,12 @@ def test_what_nobody_is_there_for_is_dropped() -> None:
     async def scene() -> None:
         ears = Ears()
         nobody, nowhere = AccountId("DU0"), SessionName("gone")
-        letters = metrics.DEAD_LETTERS.labels("Ear")._value.get()
+        letters = metrics.DEAD_LETTERS.labels("Ear", "stopped")._value.get()
         ears.board.sessions[SessionName("silent")] = SessionLines(
-            orders=FakeOrderGateway(), feed=FakeFeedGateway(), instruments=FakeInstruments()
+            orders=FakeOrderGateway(),
+            feed=FakeFeedGateway(),
+            instruments=FakeInstruments(),
+            data=FakeData(),
         )
 
         ears.board.tell_order(OrderId("none"), StartSession())
@@ -360,7 +530,7 @@ def test_what_nobody_is_there_for_is_dropped() -> None:
 
         heard = [ears.order, ears.risk, ears.session, ears.feed]
         assert [ear.heard for ear in heard] == [[], [], [], []]
-        assert metrics.DEAD_LETTERS.labels("Ear")._value.get() == letters + 1
+        assert metrics.DEAD_LETTERS.labels("Ear", "stopped")._value.get() == letters + 1
 
     run(scene())
 
@@ -375,6 +545,7 @@ def test_everybody_has_a_line() -> None:
 
         assert (ears.feed.heard, ears.risk.heard) == (["feed"], ["risk"])
         assert ears.board.order_ref(ORDER_ID) is ears.order_ref
+        assert list(ears.board.order_refs()) == [ears.order_ref]
         assert ears.board.order_ref(OrderId("none")) is None
         assert ears.board.order_gateway(MAIN) is ears.board.sessions[MAIN].orders
         assert ears.board.order_gateway(SessionName("gone")) is None

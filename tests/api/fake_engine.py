@@ -20,11 +20,16 @@ from engine.api.server import ApiServer
 from engine.api.token import Token, TokenScope
 from engine.domain.messages import HaltScope, RequestAnswer, RequestVerdict, ResumeScope
 from engine.domain.ports import (
+    AgedInstrument,
     AmbiguousSymbol,
+    ContractQuery,
+    Engine,
+    HistoryQuery,
     OrderFilter,
     SubmitRequest,
     SubmitResult,
     Submitted,
+    TermsChange,
     UnknownAccount,
     UnknownOrder,
 )
@@ -33,6 +38,8 @@ from engine.domain.values import (
     AccountId,
     Bar,
     BrokerOrderId,
+    BrokerStatus,
+    CashBalance,
     ClientOrderId,
     Coid,
     Confidence,
@@ -41,6 +48,7 @@ from engine.domain.values import (
     Instrument,
     Mode,
     OrderId,
+    OrderRow,
     OrderState,
     OrderType,
     Pending,
@@ -49,6 +57,8 @@ from engine.domain.values import (
     SessionName,
     SessionState,
     Side,
+    Terms,
+    TifRule,
     TimeInForce,
     TradingState,
 )
@@ -56,6 +66,7 @@ from engine.domain.views import (
     AccountView,
     Aged,
     EventView,
+    ExternalOrderView,
     HealthView,
     LimitsView,
     LimitView,
@@ -79,6 +90,8 @@ SESSION = SessionView(
     since_ns=NOON_NS,
     socket_connected=True,
     last_heartbeat_age_ms=250,
+    login_by_ns=NOON_NS + 600_000_000_000,
+    login_failures=2,
 )
 ACCOUNT_VIEW = AccountView(
     account=ACCOUNT,
@@ -92,6 +105,36 @@ ACCOUNT_VIEW = AccountView(
     available_funds=Aged(value=Decimal("250000.50"), age_ms=12),
     daily_pnl=Aged(value=Decimal("-12.5"), age_ms=7),
     unrealized_pnl=Aged(value=None, age_ms=None),
+    excess_liquidity=Aged(value=Decimal(240_000), age_ms=12),
+    buying_power=Aged(value=Decimal(1_000_000), age_ms=12),
+    total_cash=Aged(value=Decimal("-20.5"), age_ms=12),
+    cash=(
+        CashBalance(
+            currency="EUR",
+            cash=Decimal("100.25"),
+            settled_cash=None,
+            net_liquidation=Decimal("100.25"),
+            exchange_rate=Decimal("1.1"),
+        ),
+    ),
+    cash_age_ms=900,
+)
+EXTERNAL = ExternalOrderView(
+    session=SessionName("main"),
+    row=OrderRow(
+        account=ACCOUNT,
+        broker_order_id=BrokerOrderId("987"),
+        coid=Coid("by-hand"),
+        conid=ConId(265598),
+        side=Side.SELL,
+        total_quantity=Decimal(5),
+        status=BrokerStatus.SUBMITTED,
+        symbol="AAPL",
+        order_type="Limit",
+        limit_price=Decimal(200),
+        tif="GTC",
+    ),
+    seen_at_ns=NOON_NS,
 )
 POSITION = PositionView(
     account=ACCOUNT,
@@ -127,6 +170,13 @@ INSTRUMENT = Instrument(
     size_increment=Decimal(1),
     order_types=(OrderType.MKT, OrderType.LMT),
     tradable=True,
+    tifs=(
+        TifRule(tif=TimeInForce.DAY, outside_rth=True),
+        TifRule(tif=TimeInForce.IOC, order_types=(OrderType.MKT,)),
+    ),
+    outside_rth_types=(OrderType.LMT,),
+    fraction_types=(OrderType.MKT,),
+    valid_exchanges=("SMART", "NASDAQ"),
 )
 QUOTE = Quote(
     conid=ConId(265598),
@@ -203,6 +253,13 @@ class FakeEngine:
     halts: list[tuple[HaltScope, bool]] = field(default_factory=list)
     resumes: list[ResumeScope] = field(default_factory=list)
     cancels: list[tuple[OrderId, str]] = field(default_factory=list)
+    changes: list[tuple[OrderId, TermsChange, str]] = field(default_factory=list)
+    settles: list[tuple[OrderId, int]] = field(default_factory=list)
+    retries: list[tuple[SessionName, str, str]] = field(default_factory=list)
+    queries: list[ContractQuery] = field(default_factory=list)
+    snapshots: dict[ConId, Quote] | Reason = field(default_factory=dict)
+    snapshots_asked: list[tuple[ConId, ...]] = field(default_factory=list)
+    past: dict[HistoryQuery, tuple[Bar, ...] | Reason] = field(default_factory=dict)
     waits: list[tuple[OrderId, bool, int]] = field(default_factory=list)
     wanted: list[OrderFilter] = field(default_factory=list)
     drained: bool = False
@@ -268,7 +325,14 @@ class FakeEngine:
             client_order_id=ticket.client_order_id,
             side=ticket.side,
             type=ticket.type,
+            sec_type=ticket.sec_type,
             quantity=ticket.quantity,
+            cash_quantity=ticket.cash_quantity,
+            stop_price=ticket.stop_price,
+            trailing_type=ticket.trailing_type,
+            trailing_amount=ticket.trailing_amount,
+            cap_price=ticket.cap_price,
+            outside_rth=ticket.outside_rth,
             filled_quantity=Decimal(0),
             average_price=None,
             limit_price=ticket.limit_price,
@@ -294,6 +358,30 @@ class FakeEngine:
         if view.state in TERMINAL:
             return view
         return replace(view, pending=Pending.CANCEL)
+
+    async def modify(self, order_id: OrderId, change: TermsChange, *, by: str) -> OrderView:
+        if self.fail is not None:
+            raise self.fail
+        view = self.order(order_id)
+        self.changes.append((order_id, change, by))
+        wanted = Terms(
+            quantity=change.quantity or view.quantity,
+            limit_price=change.limit_price or view.limit_price,
+            stop_price=change.stop_price or view.stop_price,
+        )
+        return replace(view, pending=Pending.REPLACE, wanted=wanted)
+
+    async def wait_settled(self, order_id: OrderId, *, timeout_ms: int) -> OrderView:
+        self.settles.append((order_id, timeout_ms))
+        return self.order(order_id)
+
+    def external_orders(self, account: AccountId) -> tuple[ExternalOrderView, ...]:
+        self.account(account)
+        return (EXTERNAL,)
+
+    async def retry_login(self, session: SessionName, *, reason: str, by: str) -> SessionView:
+        self.retries.append((session, reason, by))
+        return replace(SESSION, state=SessionState.BROKERAGE_INIT, login_failures=0)
 
     async def wait(self, order_id: OrderId, *, terminal: bool, timeout_ms: int) -> OrderView:
         self.waits.append((order_id, terminal, timeout_ms))
@@ -331,14 +419,28 @@ class FakeEngine:
     async def unsubscribe(self, conid: ConId) -> bool:
         return self.streamed.pop(conid, None) is not None
 
-    async def instrument(
-        self, symbol: str, *, exchange: str | None
-    ) -> Instrument | AmbiguousSymbol | Reason:
-        where = f" at {exchange}" if exchange else ""
-        unknown = Reason(
-            code="INSTRUMENT_UNKNOWN", message=f"the broker knows no stock {symbol}{where}"
-        )
-        return self.symbols.get(symbol, unknown)
+    async def instrument(self, query: ContractQuery) -> AgedInstrument | AmbiguousSymbol | Reason:
+        self.queries.append(query)
+        text = f"the broker knows no {query.sec_type} {query.symbol}"
+        unknown = Reason(code="INSTRUMENT_UNKNOWN", message=text)
+        found = self.symbols.get(query.symbol, unknown)
+        if isinstance(found, Instrument):
+            return AgedInstrument(instrument=found, age_ms=40)
+        return found
+
+    async def contract(self, conid: ConId) -> AgedInstrument | Reason:
+        if conid != INSTRUMENT.conid:
+            return Reason(code="INSTRUMENT_UNKNOWN", message=f"no conid {conid}")
+        return AgedInstrument(instrument=INSTRUMENT, age_ms=40)
+
+    async def snapshot(self, conids: Sequence[ConId]) -> tuple[tuple[Quote, int], ...] | Reason:
+        self.snapshots_asked.append(tuple(conids))
+        if isinstance(self.snapshots, Reason):
+            return self.snapshots
+        return tuple((self.snapshots[conid], 3) for conid in conids if conid in self.snapshots)
+
+    async def history(self, query: HistoryQuery) -> tuple[Bar, ...] | Reason:
+        return self.past[query]
 
     async def events(self, after_seq: int) -> AsyncIterator[EventView]:
         await self._count(1)
@@ -414,7 +516,7 @@ class Client:
         return host, int(port)
 
 
-def make_server(engine: FakeEngine, **changes: Any) -> ApiServer:
+def make_server(engine: Engine, **changes: Any) -> ApiServer:
     settings: dict[str, Any] = {
         "engine": engine,
         "token": token(),

@@ -1,11 +1,6 @@
-from dataclasses import replace
-from decimal import Decimal
-
 import pytest
 
-from engine.api.answers import OrderBody, ReasonBody, time_text
-from engine.domain.values import OrderState, Reason
-from tests.api.fake_engine import ORDER
+from engine.api.answers import ReasonBody, time_or_none, time_text
 
 
 @pytest.mark.parametrize(
@@ -21,22 +16,10 @@ def test_times_are_utc_to_the_microsecond_and_never_rounded_up(at_ns: int, expec
     assert time_text(at_ns) == expected
 
 
-def test_an_order_shows_no_exponent_and_no_digest() -> None:
-    view = replace(
-        ORDER,
-        quantity=Decimal("1E+3"),
-        filled_quantity=Decimal("0E-2"),
-        average_price=None,
-        state=OrderState.REJECTED,
-        reason=Reason(code="R", message="m"),
-    )
-
-    text = OrderBody.of(view).model_dump_json()
-
-    assert '"quantity":"1000","filled_quantity":"0.00","remaining_quantity":"1000.00"' in text
-    assert '"reason":{"code":"R","message":"m"}' in text
-    assert view.request_sha256 not in text
-
-
 def test_no_reason_is_null() -> None:
     assert ReasonBody.of(None) is None
+
+
+def test_no_time_is_null() -> None:
+    assert time_or_none(None) is None
+    assert time_or_none(0) == "1970-01-01T00:00:00.000000Z"

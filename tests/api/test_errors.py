@@ -1,11 +1,32 @@
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from aiohttp import web
 
-from engine.api.errors import ApiError, bad_field, detail, from_engine, from_http, shown
-from engine.domain.ports import EngineDraining, JournalUnavailable, UnknownAccount, UnknownOrder
+from engine.api.errors import (
+    ApiError,
+    ambiguous,
+    bad_field,
+    detail,
+    from_engine,
+    from_http,
+    from_reason,
+    shown,
+    unknown_session,
+)
+from engine.domain.ports import (
+    AmbiguousSymbol,
+    EngineDraining,
+    JournalUnavailable,
+    NotModifiable,
+    UnknownAccount,
+    UnknownOrder,
+    UnknownSession,
+)
+from engine.domain.values import ConId, Reason
+from tests.api.fake_engine import INSTRUMENT
 
 
 def test_an_error_is_one_object_with_code_message_and_details() -> None:
@@ -34,6 +55,8 @@ def test_a_long_value_is_cut_and_measured() -> None:
     [
         (UnknownAccount("DU9"), (404, "UNKNOWN_ACCOUNT")),
         (UnknownOrder("1-1"), (404, "UNKNOWN_ORDER")),
+        (UnknownSession("spare"), (404, "UNKNOWN_SESSION")),
+        (NotModifiable("it is FILLED"), (409, "NOT_MODIFIABLE")),
         (EngineDraining(), (503, "DRAINING")),
         (JournalUnavailable(), (503, "JOURNAL_UNAVAILABLE")),
     ],
@@ -80,3 +103,46 @@ def test_what_aiohttp_refuses_is_told_in_our_words(
 )
 def test_details_hold_short_values_as_they_are(value: object, expected: object) -> None:
     assert detail(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("INSTRUMENT_UNKNOWN", 404),
+        ("SEC_TYPE_UNSUPPORTED", 400),
+        ("QUERY_INVALID", 400),
+        ("BAD_PERIOD", 400),
+        ("TIMEOUT", 503),
+    ],
+)
+def test_only_what_the_client_can_mend_is_its_fault(code: str, status: int) -> None:
+    assert from_reason(Reason(code=code, message="because")).status == status
+
+
+def test_a_session_that_is_not_there_is_named_with_those_that_are() -> None:
+    error = unknown_session("spare", ["main"])
+
+    assert error.message == 'session is "spare"; this engine has no such session'
+    assert error.details == {"field": "name", "value": "spare", "allowed": ["main"]}
+
+
+def test_steps_to_an_option_are_named_by_what_they_still_want() -> None:
+    step = replace(
+        INSTRUMENT, conid=ConId(0), sec_type="OPT", expiry="202612", strike=Decimal("217.50")
+    )
+
+    error = ambiguous(AmbiguousSymbol(symbol="AAPL", candidates=(step,), count=90))
+
+    assert error.message.endswith("expiry, strike and right: 202612 217.50 … (90 in all)")
+    assert error.details["count"] == 90
+    assert error.body()["details"]["candidates"][0] == {  # type: ignore[index] # a dict
+        "conid": None,
+        "symbol": "AAPL",
+        "sec_type": "OPT",
+        "exchange": "NASDAQ",
+        "currency": "USD",
+        "name": "APPLE INC",
+        "expiry": "202612",
+        "strike": Decimal("217.50"),
+        "right": None,
+    }

@@ -1,10 +1,12 @@
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
-from engine.domain.ports import AmbiguousSymbol
+from engine.domain.ports import AmbiguousSymbol, ContractQuery, HistoryQuery
 from engine.domain.values import ConId, Reason
+from tests.api import fake_engine
 from tests.api.fake_engine import INSTRUMENT, FakeEngine, serving
 
 AAPL = {
@@ -19,6 +21,22 @@ AAPL = {
     "size_increment": "1",
     "order_types": ["MKT", "LMT"],
     "tradable": True,
+    "tifs": [
+        {"tif": "DAY", "order_types": None, "outside_rth": True},
+        {"tif": "IOC", "order_types": ["MKT"], "outside_rth": False},
+    ],
+    "outside_rth_types": ["LMT"],
+    "fraction_types": ["MKT"],
+    "cash_types": [],
+    "cash_increment": None,
+    "cash_currency": None,
+    "underlying_conid": None,
+    "expiry": None,
+    "strike": None,
+    "right": None,
+    "trading_class": None,
+    "valid_exchanges": ["SMART", "NASDAQ"],
+    "age_ms": None,
 }
 QUOTE = {
     "conid": 265598,
@@ -33,7 +51,9 @@ QUOTE = {
     "halted": False,
     "availability": "RpB",
     "age_ms": 85,
+    "source": "stream",
 }
+LIVE = {"conid": 265598, "interval": "1s", "period": None, "source": "stream"}
 BAR = {
     "start": "2025-11-22T12:00:00.000000Z",
     "open": "189.2",
@@ -59,8 +79,48 @@ def test_a_symbol_is_looked_up() -> None:
             one = await client.ask("GET", "/v1/instruments?symbol=AAPL")
             two = await client.ask("GET", "/v1/instruments?symbol=IBM&exchange=NYSE")
 
-            assert one == (200, {"instruments": [AAPL]})
-            assert two == (200, {"instruments": [AAPL, AAPL | {"conid": 7, "symbol": "IBM"}]})
+            assert one == (200, {"instruments": [AAPL | {"age_ms": 40}], "count": 1})
+            several = [AAPL, AAPL | {"conid": 7, "symbol": "IBM"}]
+            assert two == (200, {"instruments": several, "count": 2})
+
+    asyncio.run(scene())
+
+
+def test_a_contract_is_looked_up_by_its_conid() -> None:
+    async def scene() -> None:
+        async with serving() as client:
+            known = await client.ask("GET", "/v1/instruments?conid=265598")
+            unknown = await client.ask("GET", "/v1/instruments?conid=7")
+
+            assert known == (200, {"instruments": [AAPL | {"age_ms": 40}], "count": 1})
+            assert (unknown[0], unknown[1]["error"]["code"]) == (404, "INSTRUMENT_UNKNOWN")
+
+    asyncio.run(scene())
+
+
+def test_every_particular_of_a_contract_is_asked_for() -> None:
+    async def scene() -> None:
+        step = replace(INSTRUMENT, conid=ConId(0), sec_type="OPT", expiry="202612")
+        several = AmbiguousSymbol(symbol="AAPL", candidates=(step,), count=300)
+        query = "symbol=AAPL&sec_type=OPT&exchange=SMART&currency=USD&expiry=20261218"
+        async with serving(FakeEngine(symbols={"AAPL": several})) as client:
+            status, answer = await client.ask(
+                "GET", f"/v1/instruments?{query}&strike=217.50&right=C"
+            )
+
+            assert client.engine.queries == [
+                ContractQuery(
+                    symbol="AAPL",
+                    sec_type="OPT",
+                    exchange="SMART",
+                    currency="USD",
+                    expiry="20261218",
+                    strike=Decimal("217.5"),
+                    right="C",
+                )
+            ]
+            assert (status, answer["count"]) == (200, 300)
+            assert [each["conid"] for each in answer["instruments"]] == [None]
 
     asyncio.run(scene())
 
@@ -117,7 +177,38 @@ def test_quotes_come_with_their_age_and_missing_ones_are_named() -> None:
         async with serving() as client:
             assert await client.ask("GET", "/v1/quotes?conids=265598,8314,8314") == (
                 200,
-                {"quotes": [QUOTE], "missing": [8314]},
+                {"quotes": [QUOTE], "missing": [8314], "reason": None},
+            )
+            assert client.engine.snapshots_asked == [(ConId(8314),)]
+
+    asyncio.run(scene())
+
+
+def test_a_quote_that_is_not_streamed_is_read_from_the_broker() -> None:
+    async def scene() -> None:
+        other = replace(fake_engine.QUOTE, conid=ConId(8314))
+        async with serving(FakeEngine(snapshots={ConId(8314): other})) as client:
+            read = await client.ask("GET", "/v1/quotes?conids=8314,265598")
+            left = await client.ask("GET", "/v1/quotes?conids=8314&snapshot=false")
+
+            snapshot = QUOTE | {"conid": 8314, "age_ms": 3, "source": "snapshot"}
+            assert read == (200, {"quotes": [snapshot, QUOTE], "missing": [], "reason": None})
+            assert left == (200, {"quotes": [], "missing": [8314], "reason": None})
+
+    asyncio.run(scene())
+
+
+def test_a_snapshot_that_could_not_be_read_leaves_the_streamed_quotes() -> None:
+    async def scene() -> None:
+        why = Reason(code="TIMEOUT", message="no answer in 5,000 ms")
+        async with serving(FakeEngine(snapshots=why)) as client:
+            assert await client.ask("GET", "/v1/quotes?conids=265598,8314") == (
+                200,
+                {
+                    "quotes": [QUOTE],
+                    "missing": [8314],
+                    "reason": {"code": "TIMEOUT", "message": "no answer in 5,000 ms"},
+                },
             )
 
     asyncio.run(scene())
@@ -128,8 +219,41 @@ def test_bars_are_shown_oldest_first() -> None:
         async with serving() as client:
             assert await client.ask("GET", "/v1/bars/265598?interval=1s&limit=5") == (
                 200,
-                {"conid": 265598, "interval": "1s", "bars": [BAR]},
+                LIVE | {"bars": [BAR]},
             )
+
+    asyncio.run(scene())
+
+
+def test_bars_of_the_past_have_the_same_shape() -> None:
+    async def scene() -> None:
+        day = HistoryQuery(conid=ConId(265598), period="1d", bar="5min")
+        night = replace(day, outside_rth=True)
+        later = replace(fake_engine.BAR, start_ms=fake_engine.BAR.start_ms + 300_000)
+        past = {day: (fake_engine.BAR, later), night: (fake_engine.BAR,)}
+        history = {"conid": 265598, "interval": "5min", "period": "1d", "source": "history"}
+        path = "/v1/bars/265598?period=1d&bar=5min"
+        async with serving(FakeEngine(past=dict(past))) as client:
+            whole = await client.ask("GET", path)
+            newest = await client.ask("GET", f"{path}&limit=1")
+            extended = await client.ask("GET", f"{path}&outside_rth=true")
+
+            second = BAR | {"start": "2025-11-22T12:05:00.000000Z"}
+            assert whole == (200, history | {"bars": [BAR, second]})
+            assert newest == (200, history | {"bars": [second]})
+            assert extended == (200, history | {"bars": [BAR]})
+
+    asyncio.run(scene())
+
+
+def test_a_period_that_does_not_go_with_the_bar_is_the_clients_fault() -> None:
+    async def scene() -> None:
+        query = HistoryQuery(conid=ConId(265598), period="15y", bar="1min")
+        why = Reason(code="BAD_PERIOD", message="15y goes with 1w, 1m")
+        async with serving(FakeEngine(past={query: why})) as client:
+            status, answer = await client.ask("GET", "/v1/bars/265598?period=15y&bar=1min")
+
+            assert (status, answer["error"]["code"]) == (400, "BAD_PERIOD")
 
     asyncio.run(scene())
 
@@ -142,7 +266,7 @@ def test_no_bars_yet_differs_from_no_subscription() -> None:
             then = await client.ask("GET", "/v1/bars/265598")
 
             assert (status, answer["error"]["code"]) == (404, "NOT_SUBSCRIBED")
-            assert then == (200, {"conid": 265598, "interval": "1s", "bars": []})
+            assert then == (200, LIVE | {"bars": []})
 
     asyncio.run(scene())
 
@@ -160,7 +284,19 @@ def test_no_bars_yet_differs_from_no_subscription() -> None:
         ("/v1/bars/0", "conid"),
         ("/v1/bars/265598?interval=7s", "interval"),
         ("/v1/bars/265598?limit=none", "limit"),
-        ("/v1/bars/265598?period=1d", "period"),
+        ("/v1/bars/265598?period=1d", "bar"),
+        ("/v1/bars/265598?bar=5min", "period"),
+        ("/v1/bars/265598?period=1day&bar=5min", "period"),
+        ("/v1/bars/265598?period=1d&bar=5m1n", "bar"),
+        ("/v1/bars/265598?period=1d&bar=5min&interval=1s", "interval"),
+        ("/v1/bars/265598?outside_rth=true", "outside_rth"),
+        ("/v1/instruments?symbol=AAPL&conid=265598", "symbol"),
+        ("/v1/instruments?conid=265598&currency=USD", "currency"),
+        ("/v1/instruments?conid=AAPL", "conid"),
+        ("/v1/instruments?symbol=AAPL&sec_type=STOCK", "sec_type"),
+        ("/v1/instruments?symbol=AAPL&right=C", "right"),
+        ("/v1/instruments?symbol=AAPL&sec_type=OPT&expiry=20261318", "expiry"),
+        ("/v1/quotes?conids=1&snapshot=perhaps", "snapshot"),
     ],
 )
 def test_a_wrong_parameter_is_named(path: str, field: str) -> None:

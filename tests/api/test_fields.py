@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from engine.api.fields import read_boolean, read_conid_text, read_decimal, read_interval
+from engine.api.fields import (
+    read_boolean,
+    read_conid_text,
+    read_decimal,
+    read_expiry,
+    read_interval,
+    read_trailing_type,
+)
+from engine.domain.values import TrailingType
 
 
 @pytest.mark.parametrize(
@@ -70,3 +78,27 @@ def test_what_is_no_boolean_is_refused(wrong: object) -> None:
 def test_a_bar_has_a_length_that_the_feed_makes(wrong: object) -> None:
     with pytest.raises(PydanticCustomError, match="1s, 1m"):
         read_interval(wrong)
+
+
+@pytest.mark.parametrize("text", ["20261218", "202612", "20240229"])
+def test_an_expiry_is_a_day_or_a_month_of_the_calendar(text: str) -> None:
+    assert read_expiry(text) == text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["2026", "20261", "20261301", "20260229", "202600", "000012", "DEC26", "", 202612, None],
+)
+def test_what_is_in_no_calendar_is_no_expiry(wrong: object) -> None:
+    with pytest.raises(PydanticCustomError, match="a day YYYYMMDD or a month YYYYMM"):
+        read_expiry(wrong)
+
+
+def test_a_trailing_type_has_the_brokers_word_and_a_plain_one() -> None:
+    assert read_trailing_type("percent") is read_trailing_type("%") is TrailingType.PERCENT
+
+
+@pytest.mark.parametrize("wrong", ["AMT", "", "bps", 1, None, ["amt"]])
+def test_what_is_no_trailing_type_is_refused(wrong: object) -> None:
+    with pytest.raises(PydanticCustomError, match="amt, %"):
+        read_trailing_type(wrong)

@@ -95,6 +95,11 @@ def test_path_and_query_parameters_are_described() -> None:
         ({"side": "buy"}, False),
         ({"client_order_id": "a b"}, False),
         ({"colour": "red"}, False),
+        ({"type": "TRAIL", "trailing_type": "%", "trailing_amount": "1"}, True),
+        ({"trailing_type": "bps"}, False),
+        ({"quantity": None, "cash_quantity": "9.5"}, True),
+        ({"expiry": "2026-12"}, False),
+        ({"tif": "GTD"}, True),
     ],
 )
 def test_the_schema_and_the_model_agree_on_a_submit(change: dict[str, Any], *, good: bool) -> None:
@@ -123,7 +128,11 @@ def test_the_schema_and_the_model_agree_on_a_submit(change: dict[str, Any], *, g
         ("get", "/v1/accounts"),
         ("get", "/v1/accounts/{account}"),
         ("get", "/v1/accounts/{account}/positions"),
+        ("get", "/v1/accounts/{account}/external_orders"),
         ("get", "/v1/accounts/{account}/limits"),
+        ("get", "/v1/instruments"),
+        ("post", "/v1/sessions/{name}/login"),
+        ("patch", "/v1/orders/{order_id}"),
         ("get", "/v1/orders"),
         ("get", "/v1/orders/{order_id}"),
         ("delete", "/v1/orders/{order_id}"),
@@ -135,11 +144,11 @@ def test_the_schema_and_the_model_agree_on_a_submit(change: dict[str, Any], *, g
 )
 def test_real_answers_are_as_described(method: str, path: str) -> None:
     async def scene() -> None:
-        real = path.format(account="DU1234567", order_id="1-1", conid=265598)
-        if path == "/v1/quotes":
-            real += "?conids=265598"
+        real = path.format(account="DU1234567", order_id="1-1", conid=265598, name="main")
+        real += {"/v1/quotes": "?conids=265598", "/v1/instruments": "?conid=265598"}.get(path, "")
+        body = {"post": {"reason": "why"}, "patch": {"quantity": "5"}}.get(method)
         async with serving(FakeEngine(order_views={ORDER.order_id: ORDER})) as client:
-            status, answer = await client.ask(method.upper(), real)
+            status, answer = await client.ask(method.upper(), real, body=body)
 
             described = DOCUMENT["paths"][path][method]["responses"][str(status)]["content"]
             name = described["application/json"]["schema"]["$ref"].rpartition("/")[2]

@@ -8,13 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.api.token import TokenScope
+from engine.api.wire import SubmitBody
 from engine.domain.ports import (
     AmbiguousSymbol,
+    ChangeRefused,
     EngineDraining,
     JournalUnavailable,
+    NotModifiable,
     OrderFilter,
     SubmitRequest,
     SubmitResult,
+    TermsChange,
     UnknownAccount,
 )
 from engine.domain.values import (
@@ -31,6 +35,7 @@ from engine.domain.values import (
 from tests.api.fake_engine import ACCOUNT, INSTRUMENT, ORDER, FakeEngine, serving, token
 
 ORDERS = f"/v1/accounts/{ACCOUNT}/orders"
+ORDER_1 = "/v1/orders/1-1"
 BODY = {
     "client_order_id": "mine-1",
     "conid": 265598,
@@ -64,6 +69,13 @@ SHOWN = {
     "created_at": "2025-11-22T12:00:00.123456Z",
     "updated_at": "2025-11-22T12:00:01.123456Z",
     "seq": 1,
+    "sec_type": "STK",
+    "cash_quantity": None,
+    "trailing_type": None,
+    "trailing_amount": None,
+    "cap_price": None,
+    "outside_rth": False,
+    "wanted": None,
 }
 
 
@@ -86,7 +98,7 @@ def test_a_submit_is_answered_with_the_durable_order() -> None:
                         limit_price=Decimal("189.3"),
                         tif=TimeInForce.DAY,
                     ),
-                    exchange=None,
+                    query=None,
                     request_sha256=client.engine.submitted[0].request_sha256,
                 )
             ]
@@ -108,6 +120,35 @@ def test_the_same_key_and_body_give_the_same_order_in_any_spelling() -> None:
 
             assert first == again == (202, SHOWN)
             assert len(client.engine.submitted) == 1
+
+    asyncio.run(scene())
+
+
+def test_an_order_shows_every_field_that_was_asked_for() -> None:
+    async def scene() -> None:
+        trail = {
+            "client_order_id": "mine-1",
+            "symbol": "BTC",
+            "sec_type": "CRYPTO",
+            "side": "SELL",
+            "type": "TRAIL",
+            "cash_quantity": "500.50",
+            "trailing_type": "percent",
+            "trailing_amount": "2.5",
+            "stop_price": 90000,
+            "tif": "PAX",
+            "outside_rth": True,
+        }
+        async with serving() as client:
+            status, order = await client.ask("POST", ORDERS, body=trail)
+
+            asked = {
+                "sec_type": "CRYPTO", "side": "SELL", "type": "TRAIL", "quantity": None,
+                "remaining_quantity": None, "cash_quantity": "500.5", "trailing_type": "%",
+                "trailing_amount": "2.5", "stop_price": "90000", "limit_price": None,
+                "tif": "PAX", "outside_rth": True,
+            }  # fmt: skip
+            assert (status, order) == (202, SHOWN | asked)
 
     asyncio.run(scene())
 
@@ -355,11 +396,13 @@ def test_an_order_is_shown_and_cancelled_by_its_id() -> None:
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_an_order_that_is_not_there_is_not_found(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "body"), [("GET", None), ("DELETE", None), ("PATCH", {"quantity": "1"})]
+)
+def test_an_order_that_is_not_there_is_not_found(method: str, body: object) -> None:
     async def scene() -> None:
         async with serving() as client:
-            status, answer = await client.ask(method, "/v1/orders/1-9")
+            status, answer = await client.ask(method, "/v1/orders/1-9", body=body)
 
             assert (status, answer["error"]["code"]) == (404, "UNKNOWN_ORDER")
             assert '"1-9"' in answer["error"]["message"]
@@ -370,12 +413,118 @@ def test_an_order_that_is_not_there_is_not_found(method: str) -> None:
 def test_what_this_version_cannot_do_to_an_order_is_refused_by_name() -> None:
     async def scene() -> None:
         async with serving() as client:
-            patched = await client.ask("PATCH", "/v1/orders/1-1", body={"quantity": "1"})
+            replaced = await client.ask("PUT", "/v1/orders/1-1", body={"quantity": "1"})
             resolved = await client.ask("POST", "/v1/orders/1-1/resolve", body={})
 
-            assert patched[0] == 405
-            assert patched[1]["error"]["details"]["allowed"] == ["DELETE", "GET"]
+            assert replaced[0] == 405
+            assert replaced[1]["error"]["details"]["allowed"] == ["DELETE", "GET", "PATCH"]
             assert (resolved[0], resolved[1]["error"]["code"]) == (404, "NOT_FOUND")
+
+    asyncio.run(scene())
+
+
+def test_new_terms_are_asked_for_and_shown_as_wanted() -> None:
+    async def scene() -> None:
+        async with serving(FakeEngine(order_views={ORDER.order_id: ORDER})) as client:
+            status, order = await client.ask(
+                "PATCH", ORDER_1, body={"limit_price": "190.10", "quantity": 12}
+            )
+            _, before = await client.ask("GET", ORDER_1)
+
+            wanted = {"quantity": "12", "limit_price": "190.1", "stop_price": None}
+            assert (status, order) == (202, before | {"pending": "replace", "wanted": wanted})
+            change = TermsChange(quantity=Decimal(12), limit_price=Decimal("190.1"))
+            assert client.engine.changes == [(ORDER.order_id, change, f"api:{token().id}")]
+            assert client.engine.settles == []
+
+    asyncio.run(scene())
+
+
+def test_a_modify_can_wait_until_the_broker_took_it() -> None:
+    async def scene() -> None:
+        async with serving(FakeEngine(order_views={ORDER.order_id: ORDER})) as client:
+            status, order = await client.ask(
+                "PATCH", f"{ORDER_1}?wait=settled&timeout=2.5", body={"limit_price": "190"}
+            )
+
+            assert (status, order["pending"]) == (202, "none")
+            assert client.engine.settles == [(ORDER.order_id, 2_500)]
+
+    asyncio.run(scene())
+
+
+def test_terms_that_risk_refuses_leave_the_order_as_it_is() -> None:
+    async def scene() -> None:
+        reason = Reason(code="QTY_EXCEEDS_MAX", message="limit is 500 units")
+        engine = FakeEngine(order_views={ORDER.order_id: ORDER}, fail=ChangeRefused(reason))
+        async with serving(engine) as client:
+            refused = await client.ask("PATCH", ORDER_1, body={"quantity": "501"})
+            _, order = await client.ask("GET", ORDER_1)
+
+            words = {"code": "QTY_EXCEEDS_MAX", "message": "limit is 500 units", "details": {}}
+            assert refused == (422, {"order": order, "error": words})
+            assert (order["pending"], order["quantity"]) == ("none", "10")
+
+    asyncio.run(scene())
+
+
+def test_an_order_that_cannot_be_changed_now_says_why() -> None:
+    async def scene() -> None:
+        engine = FakeEngine(
+            order_views={ORDER.order_id: ORDER}, fail=NotModifiable("order 1-1 is FILLED")
+        )
+        async with serving(engine) as client:
+            assert await client.ask("PATCH", ORDER_1, body={"quantity": "5"}) == (
+                409,
+                {
+                    "error": {
+                        "code": "NOT_MODIFIABLE",
+                        "message": "order 1-1 is FILLED",
+                        "details": {},
+                    }
+                },
+            )
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("changes", "body", "expected"),
+    [
+        ({}, {}, ("BAD_FIELD", "quantity")),
+        ({}, {"quantity": None}, ("BAD_FIELD", "quantity")),
+        ({}, {"quantity": "-5"}, ("BAD_FIELD", "quantity")),
+        ({}, {"quantity": 0}, ("BAD_FIELD", "quantity")),
+        ({}, {"limit_price": "abc"}, ("BAD_FIELD", "limit_price")),
+        ({}, {"tif": "GTC"}, ("UNKNOWN_FIELD", "tif")),
+        ({}, {"stop_price": "5"}, ("BAD_FIELD", "stop_price")),
+        ({"type": OrderType.MOC}, {"limit_price": "5"}, ("BAD_FIELD", "limit_price")),
+        ({"type": OrderType.TRAIL}, {"limit_price": "5"}, ("BAD_FIELD", "limit_price")),
+        ({"cash_quantity": Decimal(9)}, {"quantity": "5"}, ("BAD_FIELD", "quantity")),
+    ],
+)
+def test_terms_that_the_order_does_not_have_are_refused_by_name(
+    changes: dict[str, Any], body: object, expected: tuple[str, str]
+) -> None:
+    async def scene() -> None:
+        order = replace(ORDER, **changes)
+        async with serving(FakeEngine(order_views={order.order_id: order})) as client:
+            status, answer = await client.ask("PATCH", ORDER_1, body=body)
+
+            error = answer["error"]
+            assert (status, error["code"], error["details"]["field"]) == (400, *expected)
+            assert client.engine.changes == []
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("query", ["wait=ack", "timeout=3", "wait=settled&timeout=301"])
+def test_a_modify_whose_wait_is_not_understood_changes_nothing(query: str) -> None:
+    async def scene() -> None:
+        async with serving(FakeEngine(order_views={ORDER.order_id: ORDER})) as client:
+            status, _ = await client.ask("PATCH", f"{ORDER_1}?{query}", body={"quantity": "5"})
+
+            assert (status, client.engine.changes) == (400, [])
 
     asyncio.run(scene())
 
@@ -397,11 +546,14 @@ STRANGE = st.one_of(
     st.integers(),
     st.decimals(allow_nan=True, allow_infinity=True).map(str),
     st.text(max_size=80),
-    st.sampled_from(["BUY", "LMT", "MKT", "DAY", "STP", "AAPL", "1", "0.5", "265598"]),
+    st.sampled_from(
+        ["BUY", "LMT", "MKT", "DAY", "STP", "TRAIL", "REL", "GTD", "AAPL", "1", "0.5", "265598"]
+    ),
+    st.sampled_from(["OPT", "CRYPTO", "C", "USD", "202612", "amt", "%", "percent"]),
     st.lists(st.integers(), max_size=2),
     st.dictionaries(st.text(max_size=3), st.none(), max_size=2),
 )
-FIELDS = [*BODY, "symbol", "exchange", "sec_type", "strategy", "outside_rth", "legs", "x"]
+FIELDS = [*SubmitBody.model_fields, "legs", "x"]
 STRANGE_BODIES = st.lists(
     st.dictionaries(st.sampled_from(FIELDS), STRANGE, max_size=4).map(lambda some: BODY | some),
     min_size=10,

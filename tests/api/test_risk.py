@@ -21,6 +21,22 @@ ACCOUNT = {
     "available_funds": {"value": "250000.50", "age_ms": 12},
     "daily_pnl": {"value": "-12.5", "age_ms": 7},
     "unrealized_pnl": {"value": None, "age_ms": None},
+    "excess_liquidity": {"value": "240000", "age_ms": 12},
+    "buying_power": {"value": "1000000", "age_ms": 12},
+    "initial_margin": {"value": None, "age_ms": None},
+    "maintenance_margin": {"value": None, "age_ms": None},
+    "gross_position_value": {"value": None, "age_ms": None},
+    "total_cash": {"value": "-20.5", "age_ms": 12},
+    "cash": [
+        {
+            "currency": "EUR",
+            "cash": "100.25",
+            "settled_cash": None,
+            "net_liquidation": "100.25",
+            "exchange_rate": "1.1",
+        }
+    ],
+    "cash_age_ms": 900,
 }
 LIMIT = {"name": "order_notional_max", "value": "50000"}
 LIMITS = {
@@ -37,6 +53,42 @@ def test_accounts_are_listed_and_shown() -> None:
         async with serving() as client:
             assert await client.ask("GET", "/v1/accounts") == (200, {"accounts": [ACCOUNT]})
             assert await client.ask("GET", "/v1/accounts/DU1234567") == (200, ACCOUNT)
+
+    asyncio.run(scene())
+
+
+def test_orders_of_others_are_shown_in_the_brokers_words() -> None:
+    async def scene() -> None:
+        async with serving() as client:
+            known = await client.ask("GET", "/v1/accounts/DU1234567/external_orders")
+            unknown = await client.ask("GET", "/v1/accounts/DU9/external_orders")
+
+            assert known == (
+                200,
+                {
+                    "account": "DU1234567",
+                    "orders": [
+                        {
+                            "session": "main",
+                            "broker_order_id": "987",
+                            "order_ref": "by-hand",
+                            "conid": 265598,
+                            "symbol": "AAPL",
+                            "side": "SELL",
+                            "type": "Limit",
+                            "quantity": "5",
+                            "filled_quantity": None,
+                            "average_price": None,
+                            "limit_price": "200",
+                            "stop_price": None,
+                            "tif": "GTC",
+                            "status": "Submitted",
+                            "seen_at": "2025-11-22T12:00:00.123456Z",
+                        }
+                    ],
+                },
+            )
+            assert (unknown[0], unknown[1]["error"]["code"]) == (404, "UNKNOWN_ACCOUNT")
 
     asyncio.run(scene())
 

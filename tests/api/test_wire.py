@@ -6,8 +6,18 @@ import pytest
 from pydantic import ValidationError
 
 from engine.api.errors import from_validation
-from engine.api.wire import BarsQuery, EventsQuery, HaltBody, OrdersQuery, ResumeBody, SubmitBody
-from engine.domain.ports import SubmitRequest
+from engine.api.wire import (
+    BarsQuery,
+    EventsQuery,
+    HaltBody,
+    InstrumentsQuery,
+    ModifyBody,
+    OrdersQuery,
+    ResumeBody,
+    SubmitBody,
+    price_fields,
+)
+from engine.domain.ports import ContractQuery, SubmitRequest, TermsChange
 from engine.domain.values import (
     AccountId,
     ClientOrderId,
@@ -19,6 +29,7 @@ from engine.domain.values import (
     Ticket,
     TimeInForce,
     TradingState,
+    TrailingType,
 )
 
 ACCOUNT = AccountId("DU1234567")
@@ -31,6 +42,11 @@ BODY: dict[str, Any] = {
     "limit_price": "189.30",
     "tif": "DAY",
 }
+
+
+OPTION: dict[str, Any] = {"conid": None, "symbol": "AAPL", "sec_type": "OPT"}
+FUTURE: dict[str, Any] = {"conid": None, "symbol": "ES", "sec_type": "FUT"}
+TRAIL: dict[str, Any] = {"type": "TRAIL", "limit_price": None, "trailing_type": "%"}
 
 
 def refusal(body: dict[str, Any]) -> tuple[str, str]:
@@ -77,9 +93,159 @@ def test_a_body_becomes_a_request_with_a_symbol_and_no_conid() -> None:
             outside_rth=True,
             strategy="momentum",
         ),
-        exchange="NYSE",
+        query=ContractQuery(symbol="BRK B", exchange="NYSE"),
         request_sha256=request.request_sha256,
     )
+
+
+def test_a_body_becomes_a_request_with_every_field_of_the_contract() -> None:
+    body = SubmitBody.model_validate(
+        {
+            "client_order_id": "mine-1",
+            "symbol": "AAPL",
+            "sec_type": "OPT",
+            "expiry": "20261218",
+            "strike": "217.50",
+            "right": "C",
+            "exchange": "SMART",
+            "currency": "USD",
+            "side": "SELL",
+            "type": "TRAILLMT",
+            "quantity": "2",
+            "limit_price": "4.90",
+            "stop_price": "5",
+            "trailing_type": "amount",
+            "trailing_amount": "0.25",
+            "tif": "GTD",
+        }
+    )
+
+    request = body.request(ACCOUNT)
+
+    assert request == SubmitRequest(
+        ticket=Ticket(
+            account=ACCOUNT,
+            client_order_id=ClientOrderId("mine-1"),
+            conid=ConId(0),
+            symbol="AAPL",
+            side=Side.SELL,
+            type=OrderType.TRAILLMT,
+            quantity=Decimal(2),
+            limit_price=Decimal("4.9"),
+            tif=TimeInForce.GTD,
+            sec_type="OPT",
+            stop_price=Decimal(5),
+            trailing_type=TrailingType.AMOUNT,
+            trailing_amount=Decimal("0.25"),
+        ),
+        query=ContractQuery(
+            symbol="AAPL",
+            sec_type="OPT",
+            exchange="SMART",
+            currency="USD",
+            expiry="20261218",
+            strike=Decimal("217.5"),
+            right="C",
+        ),
+        request_sha256=request.request_sha256,
+    )
+
+
+PRICES: dict[str, Any] = {
+    "limit_price": "10",
+    "stop_price": "11",
+    "trailing_type": "amt",
+    "trailing_amount": "0.5",
+    "cap_price": "12",
+}
+LIMIT, STOP, CAP = "limit_price", "stop_price", "cap_price"
+TRAILING = ("trailing_type", "trailing_amount")
+NEEDED: dict[OrderType, tuple[str, ...]] = {
+    OrderType.MKT: (),
+    OrderType.LMT: (LIMIT,),
+    OrderType.STP: (STOP,),
+    OrderType.STOP_LIMIT: (LIMIT, STOP),
+    OrderType.TRAIL: TRAILING,
+    OrderType.TRAILLMT: (LIMIT, STOP, *TRAILING),
+    OrderType.MIDPRICE: (),
+    OrderType.MOC: (),
+    OrderType.LOC: (LIMIT,),
+    OrderType.MIT: (STOP,),
+    OrderType.LIT: (LIMIT, STOP),
+    OrderType.REL: (),
+}
+OPTIONAL = {OrderType.TRAIL: STOP, OrderType.MIDPRICE: CAP, OrderType.REL: CAP}
+
+
+def priced(order_type: OrderType, *fields: str) -> dict[str, Any]:
+    body = {name: value for name, value in BODY.items() if name != "limit_price"}
+    return body | {"type": order_type} | {name: PRICES[name] for name in fields}
+
+
+@pytest.mark.parametrize("order_type", OrderType)
+def test_every_type_takes_its_own_prices_and_no_others(order_type: OrderType) -> None:
+    needed = NEEDED[order_type]
+    allowed = {*needed, *filter(None, [OPTIONAL.get(order_type)])}
+
+    least = SubmitBody.model_validate(priced(order_type, *needed))
+    most = SubmitBody.model_validate(priced(order_type, *allowed))
+
+    assert least.model_dump(include=set(PRICES), exclude_none=True).keys() == {*needed}
+    assert most.model_dump(include=set(PRICES), exclude_none=True).keys() == allowed
+    assert price_fields(order_type) == allowed
+    for name in needed:
+        others = [field for field in needed if field != name]
+        assert refusal(priced(order_type, *others)) == ("BAD_FIELD", name)
+    for name in PRICES.keys() - allowed:
+        assert refusal(priced(order_type, *needed, name)) == ("BAD_FIELD", name)
+
+
+@pytest.mark.parametrize("tif", TimeInForce)
+def test_every_time_in_force_of_the_contract_is_understood(tif: TimeInForce) -> None:
+    assert SubmitBody.model_validate(BODY | {"tif": tif}).request(ACCOUNT).ticket.tif is tif
+
+
+def test_an_order_may_be_for_an_amount_of_money() -> None:
+    body = {name: value for name, value in BODY.items() if name != "quantity"}
+
+    ticket = SubmitBody.model_validate(body | {"cash_quantity": "99.50"}).request(ACCOUNT).ticket
+
+    assert (ticket.quantity, ticket.cash_quantity) == (Decimal(0), Decimal("99.5"))
+
+
+@pytest.mark.parametrize(
+    ("spelled", "expected"),
+    [
+        ("amt", TrailingType.AMOUNT),
+        ("amount", TrailingType.AMOUNT),
+        ("%", TrailingType.PERCENT),
+        ("percent", TrailingType.PERCENT),
+    ],
+)
+def test_a_trailing_amount_is_money_or_a_percentage(spelled: str, expected: TrailingType) -> None:
+    body = priced(OrderType.TRAIL, *TRAILING) | {"trailing_type": spelled}
+
+    assert SubmitBody.model_validate(body).trailing_type is expected
+
+
+def test_two_words_for_one_trailing_type_are_one_order() -> None:
+    body = priced(OrderType.TRAIL, *TRAILING)
+
+    assert digest(body | {"trailing_type": "amount"}) == digest(body)
+
+
+def test_a_modify_names_what_is_to_change() -> None:
+    body = ModifyBody.model_validate({"quantity": 12, "stop_price": "5.50"})
+
+    assert body.change() == TermsChange(quantity=Decimal(12), stop_price=Decimal("5.5"))
+
+
+def test_a_contract_is_asked_for_by_its_conid_or_by_its_symbol() -> None:
+    by_conid = InstrumentsQuery.model_validate({"conid": "265598"})
+    by_symbol = InstrumentsQuery.model_validate({"symbol": "ES", "sec_type": "FUT"})
+
+    assert (by_conid.conid, by_conid.contract_query()) == (265598, None)
+    assert by_symbol.contract_query() == ContractQuery(symbol="ES", sec_type="FUT")
 
 
 def test_the_digest_is_of_the_canonical_body_with_its_account() -> None:
@@ -99,7 +265,7 @@ def test_the_digest_is_of_the_canonical_body_with_its_account() -> None:
         {"limit_price": "189.3"},
         {"limit_price": Decimal("189.300")},
         {"outside_rth": False},
-        {"strategy": None, "legs": None, "stop_price": None},
+        {"strategy": None, "legs": None, "stop_price": None, "cash_quantity": None},
     ],
 )
 def test_another_spelling_of_an_order_has_the_same_digest(same: dict[str, Any]) -> None:
@@ -150,9 +316,9 @@ def test_a_missing_field_is_named(name: str) -> None:
         ({"side": "buy"}, ("BAD_FIELD", "side")),
         ({"side": ["BUY"]}, ("BAD_FIELD", "side")),
         ({"type": "STOP"}, ("BAD_FIELD", "type")),
-        ({"type": "STP", "stop_price": "1"}, ("ORDER_TYPE_UNSUPPORTED", "type")),
-        ({"type": "REL"}, ("ORDER_TYPE_UNSUPPORTED", "type")),
-        ({"tif": "GTD"}, ("TIF_UNSUPPORTED", "tif")),
+        ({"type": "STP", "stop_price": "1"}, ("BAD_FIELD", "limit_price")),
+        ({"cap_price": "1"}, ("BAD_FIELD", "cap_price")),
+        ({"trailing_type": "bps"}, ("BAD_FIELD", "trailing_type")),
         ({"tif": "FOK"}, ("BAD_FIELD", "tif")),
         ({"quantity": "0"}, ("BAD_FIELD", "quantity")),
         ({"quantity": "-1"}, ("BAD_FIELD", "quantity")),
@@ -164,10 +330,23 @@ def test_a_missing_field_is_named(name: str) -> None:
         ({"exchange": "NYSE"}, ("BAD_FIELD", "exchange")),
         ({"conid": None}, ("BAD_FIELD", "conid")),
         ({"conid": None, "symbol": "aapl"}, ("BAD_FIELD", "symbol")),
-        ({"conid": None, "symbol": "AAPL", "sec_type": "OPT"}, ("BAD_FIELD", "sec_type")),
-        ({"cash_quantity": "100"}, ("FIELD_UNSUPPORTED", "cash_quantity")),
+        ({"conid": None, "symbol": "AAPL", "sec_type": "stk"}, ("BAD_FIELD", "sec_type")),
+        ({"conid": None, "symbol": "AAPL", "currency": "usd"}, ("BAD_FIELD", "currency")),
+        ({"conid": None, "symbol": "AAPL", "expiry": "202612"}, ("BAD_FIELD", "expiry")),
+        ({"conid": None, "symbol": "AAPL", "strike": "5"}, ("BAD_FIELD", "strike")),
+        (FUTURE | {"right": "C"}, ("BAD_FIELD", "right")),
+        (FUTURE | {"expiry": "2026-12"}, ("BAD_FIELD", "expiry")),
+        (FUTURE | {"expiry": "20260230"}, ("BAD_FIELD", "expiry")),
+        (FUTURE | {"expiry": 202612}, ("BAD_FIELD", "expiry")),
+        (OPTION | {"right": "CALL"}, ("BAD_FIELD", "right")),
+        (OPTION | {"strike": "-5"}, ("BAD_FIELD", "strike")),
+        ({"sec_type": "STK"}, ("BAD_FIELD", "sec_type")),
+        ({"cash_quantity": "100"}, ("BAD_FIELD", "cash_quantity")),
+        ({"quantity": None}, ("BAD_FIELD", "quantity")),
+        ({"quantity": None, "cash_quantity": "-1"}, ("BAD_FIELD", "cash_quantity")),
         ({"legs": []}, ("FIELD_UNSUPPORTED", "legs")),
-        ({"stop_price": "1"}, ("FIELD_UNSUPPORTED", "stop_price")),
+        ({"stop_price": "1"}, ("BAD_FIELD", "stop_price")),
+        (TRAIL | {"trailing_amount": "100"}, ("BAD_FIELD", "trailing_amount")),
         ({"colour": "red"}, ("UNKNOWN_FIELD", "colour")),
     ],
 )

@@ -26,6 +26,13 @@ ORDER: dict[str, Any] = {
     "created_at": "2026-01-05T15:00:00.000000Z",
     "updated_at": "2026-01-05T15:00:01.000000Z",
     "seq": 12,
+    "sec_type": "STK",
+    "cash_quantity": None,
+    "trailing_type": None,
+    "trailing_amount": None,
+    "cap_price": None,
+    "outside_rth": False,
+    "wanted": None,
 }
 
 DENIED: dict[str, Any] = ORDER | {
@@ -41,6 +48,68 @@ ORDERS: dict[str, Any] = {"orders": [ORDER, DENIED], "truncated": False}
 
 REFUSED: dict[str, Any] = {"order": DENIED, "error": DENIED["reason"] | {"details": {}}}
 
+EXTERNAL_ORDERS: dict[str, Any] = {
+    "account": "DU1111111",
+    "orders": [
+        {
+            "session": "main",
+            "broker_order_id": "987",
+            "order_ref": None,
+            "conid": 265598,
+            "symbol": "AAPL",
+            "side": "SELL",
+            "type": "Limit",
+            "quantity": "5",
+            "filled_quantity": None,
+            "average_price": None,
+            "limit_price": "200",
+            "stop_price": None,
+            "tif": "GTC",
+            "status": "Submitted",
+            "seen_at": "2026-01-05T15:00:00.000000Z",
+        }
+    ],
+}
+
+INSTRUMENTS: dict[str, Any] = {
+    "instruments": [
+        {
+            "conid": 265598,
+            "symbol": "AAPL",
+            "sec_type": "STK",
+            "currency": "USD",
+            "exchange": "NASDAQ",
+            "name": "APPLE INC",
+            "multiplier": "1",
+            "increments": [
+                {"lower_edge": "0", "increment": "0.0001"},
+                {"lower_edge": "1", "increment": "0.01"},
+            ],
+            "size_increment": "1",
+            "order_types": ["MKT", "LMT"],
+            "tradable": True,
+            "tifs": [
+                {"tif": "DAY", "order_types": None, "outside_rth": True},
+                {"tif": "IOC", "order_types": ["MKT", "LMT"], "outside_rth": False},
+                {"tif": "GTC", "order_types": None, "outside_rth": False},
+            ],
+            "outside_rth_types": ["LMT"],
+            "fraction_types": [],
+            "cash_types": [],
+            "cash_increment": None,
+            "cash_currency": None,
+            "underlying_conid": None,
+            "expiry": None,
+            "strike": None,
+            "right": None,
+            "trading_class": "NMS",
+            "valid_exchanges": ["SMART", "NASDAQ"],
+            "age_ms": 3000,
+        }
+    ],
+    "count": 1,
+}
+
 SESSIONS: dict[str, Any] = {
     "sessions": [
         {
@@ -53,6 +122,9 @@ SESSIONS: dict[str, Any] = {
             "since": "2026-01-05T15:00:00.000000Z",
             "socket_connected": False,
             "last_heartbeat_age_ms": None,
+            "login_by": "2026-01-05T15:10:00.000000Z",
+            "login_failures": 2,
+            "no_submit_until": None,
         }
     ]
 }
@@ -71,6 +143,22 @@ ACCOUNTS: dict[str, Any] = {
             "available_funds": {"value": "900000", "age_ms": 1500},
             "daily_pnl": {"value": "-12.5", "age_ms": 300},
             "unrealized_pnl": {"value": None, "age_ms": None},
+            "excess_liquidity": {"value": "890000", "age_ms": 1500},
+            "buying_power": {"value": "3600000", "age_ms": 1500},
+            "initial_margin": {"value": "0", "age_ms": 1500},
+            "maintenance_margin": {"value": "0", "age_ms": 1500},
+            "gross_position_value": {"value": None, "age_ms": None},
+            "total_cash": {"value": "1000000.10", "age_ms": 1500},
+            "cash": [
+                {
+                    "currency": "EUR",
+                    "cash": "100.25",
+                    "settled_cash": None,
+                    "net_liquidation": "100.25",
+                    "exchange_rate": "1.1",
+                }
+            ],
+            "cash_age_ms": 4000,
         }
     ]
 }
@@ -122,9 +210,11 @@ QUOTES: dict[str, Any] = {
             "halted": False,
             "availability": "RpB",
             "age_ms": 120,
+            "source": "stream",
         }
     ],
     "missing": [8314],
+    "reason": None,
 }
 
 BARS: dict[str, Any] = {
@@ -142,6 +232,8 @@ BARS: dict[str, Any] = {
             "trades": 7,
         }
     ],
+    "period": None,
+    "source": "stream",
 }
 
 HALTED: dict[str, Any] = {

@@ -74,7 +74,7 @@ class FakeApi:
             def _serve(self) -> None:
                 fake.serve(self)
 
-            do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - names that http.server calls
+            do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - names that http.server calls
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
                 """Nothing: a test prints only what fails."""

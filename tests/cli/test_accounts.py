@@ -17,11 +17,13 @@ def test_an_account_is_shown_with_its_money_and_the_age_of_it(
     assert ended.lines == [
         [
             "account", "session", "ready", "trading", "reason", "currency",
-            "net liquidation", "available funds", "daily pnl", "unrealized pnl",
+            "net liquidation", "available funds", "buying power", "total cash",
+            "daily pnl", "unrealized pnl",
         ],
         [
             "DU1111111", "main", "yes", "reduce_only", "-", "USD",
-            "1000000.10 (1 s)", "900000 (1 s)", "-12.5 (300 ms)", "-",
+            "1000000.10 (1 s)", "900000 (1 s)", "3600000 (1 s)", "1000000.10 (1 s)",
+            "-12.5 (300 ms)", "-",
         ],
     ]  # fmt: skip
 
@@ -32,3 +34,31 @@ def test_json_is_what_the_api_sent(api: FakeApi, terminal: Terminal) -> None:
     ended = terminal.types("accounts", "--json")
 
     assert (ended.code, json.loads(ended.stdout), ended.stderr) == (0, ACCOUNTS, "")
+
+
+def test_one_account_is_shown_with_every_figure_and_its_cash(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    (account,) = ACCOUNTS["accounts"]
+    api.answers("GET", "/v1/accounts/DU1111111", account)
+
+    ended = terminal.types("accounts", "DU1111111")
+
+    assert ended.lines[-7:] == [
+        ["maintenance_margin", "0 (1 s)"],
+        ["gross_position_value", "-"],
+        ["total_cash", "1000000.10 (1 s)"],
+        [],
+        ["cash by currency, read 4 s ago"],
+        ["currency", "cash", "settled cash", "net liquidation", "exchange rate"],
+        ["EUR", "100.25", "-", "100.25", "1.1"],
+    ]
+
+
+def test_an_account_whose_cash_was_never_read_says_so(api: FakeApi, terminal: Terminal) -> None:
+    (account,) = ACCOUNTS["accounts"]
+    api.answers("GET", "/v1/accounts/DU1111111", account | {"cash": [], "cash_age_ms": None})
+
+    ended = terminal.types("accounts", "DU1111111")
+
+    assert ended.stdout.endswith("\nits cash by currency was never read\n")

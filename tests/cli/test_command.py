@@ -15,8 +15,8 @@ from tests.cli.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
-    "run", "demo", "sim", "sessions", "accounts", "positions", "quotes", "bars", "events",
-    "halt", "resume", "drain", "orders", "config", "risk",
+    "run", "demo", "sim", "accounts", "positions", "instruments", "quotes", "bars", "events",
+    "sessions", "halt", "resume", "drain", "orders", "gateway", "config", "risk",
 ]  # fmt: skip
 
 
@@ -30,7 +30,8 @@ def test_help_lists_every_command(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("noun", "verbs"),
     [
-        ("orders", ["list", "show", "cancel", "submit"]),
+        ("orders", ["list", "show", "cancel", "modify", "submit"]),
+        ("sessions", ["retry"]),
         ("config", ["check", "schema"]),
         ("risk", ["lint", "show", "schema"]),
     ],

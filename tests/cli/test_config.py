@@ -1,10 +1,12 @@
 """`engine config`."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
+from engine.gateway import reach
 from tests.cli.terminal import Terminal
 
 RISK = """\
@@ -30,7 +32,11 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def test_good_files_are_named_with_what_they_are_for(file: Path, terminal: Terminal) -> None:
+def test_good_files_are_named_with_what_they_are_for(
+    file: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "addresses_of_this_machine", tuple)
+
     ended = terminal.types("config", "check", str(file))
 
     assert (ended.code, ended.stderr) == (0, "")
@@ -38,6 +44,33 @@ def test_good_files_are_named_with_what_they_are_for(file: Path, terminal: Termi
         f"{file} is good: paper mode, sessions main\n"
         f"{file.parent / 'risk.yaml'} is good: version 7\n"
     )
+
+
+def test_a_gateway_that_others_can_reach_is_warned_about(
+    file: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "addresses_of_this_machine", lambda: ("127.0.0.2", "127.0.0.3"))
+    with socket.create_server(("127.0.0.3", 0)) as listening:
+        port = listening.getsockname()[1]
+        file.write_text(ENGINE.replace("5000", str(port)))
+
+        ended = terminal.types("config", "check", str(file))
+
+    assert ended.code == 0
+    assert f"session main also answers at 127.0.0.3 port {port}" in ended.stderr
+
+
+def test_a_gateway_on_another_machine_is_warned_about(file: Path, terminal: Terminal) -> None:
+    file.write_text(
+        ENGINE.replace("127.0.0.1", "gateway.invalid").replace(
+            "insecure_loopback", f"pin, pin_sha256: {'ab' * 32}"
+        )
+    )
+
+    ended = terminal.types("config", "check", str(file))
+
+    assert ended.code == 0
+    assert "session main is at https://gateway.invalid:5000, not on this machine" in ended.stderr
 
 
 def test_every_problem_is_named_with_its_line(file: Path, terminal: Terminal) -> None:

@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from engine.api import answers, market_answers
+from engine.api import answers, market_answers, order_answers
 from tests.cli import bodies
 
 
 @pytest.mark.parametrize(
     ("model", "body"),
     [
-        (answers.OrdersAnswer, bodies.ORDERS),
-        (answers.DeniedAnswer, bodies.REFUSED),
+        (order_answers.OrdersAnswer, bodies.ORDERS),
+        (order_answers.DeniedAnswer, bodies.REFUSED),
+        (order_answers.ExternalOrdersAnswer, bodies.EXTERNAL_ORDERS),
         (answers.SessionsAnswer, bodies.SESSIONS),
         (answers.AccountsAnswer, bodies.ACCOUNTS),
         (answers.PositionsAnswer, bodies.POSITIONS),
@@ -22,6 +23,7 @@ from tests.cli import bodies
         (answers.ResumeAnswer, bodies.RESUMED),
         (answers.DrainAnswer, bodies.DRAINING),
         (answers.EventBody, bodies.EVENT),
+        (market_answers.InstrumentsAnswer, bodies.INSTRUMENTS),
         (market_answers.QuotesAnswer, bodies.QUOTES),
         (market_answers.BarsAnswer, bodies.BARS),
     ],

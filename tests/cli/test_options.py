@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import typer
 
-from engine.cli.options import accounts_text, decimal_text, scope_text
+from engine.cli.options import accounts_text, check_contract, decimal_text, scope_text
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,26 @@ def test_a_bad_text_is_a_usage_error_that_says_what_is_allowed(
         read(text)
 
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "contract", "message"),
+    [
+        (None, {}, "by exactly one of them"),
+        ("AAPL", {"conid": 1}, "by exactly one of them"),
+        (None, {"conid": 1, "sec_type": "OPT", "right": "C"}, "--sec-type, --right goes with"),
+        ("--wat", {}, "there is no option --wat"),
+    ],
+)
+def test_a_contract_is_named_once_and_by_a_name(
+    symbol: str | None, contract: dict[str, object], message: str
+) -> None:
+    with pytest.raises(typer.BadParameter) as caught:
+        check_contract(symbol, contract)
+
+    assert message in str(caught.value)
+
+
+def test_a_conid_alone_or_a_symbol_with_its_particulars_names_a_contract() -> None:
+    check_contract(None, {"conid": 265598})
+    check_contract("AAPL", {"sec_type": "OPT", "expiry": "202612"})

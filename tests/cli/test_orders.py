@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.cli.bodies import DENIED, ORDER, ORDERS, REFUSED
+from tests.cli.bodies import DENIED, EXTERNAL_ORDERS, ORDER, ORDERS, REFUSED
 from tests.cli.fake_api import FakeApi
 from tests.cli.terminal import Terminal
 
@@ -102,6 +102,144 @@ def test_an_order_is_shown_with_every_field(api: FakeApi, terminal: Terminal) ->
     assert ["average_price", "189.2500"] in ended.lines
 
 
+def test_orders_of_others_are_listed_by_account(api: FakeApi, terminal: Terminal) -> None:
+    path = "/v1/accounts/DU1111111/external_orders"
+    api.answers("GET", path, EXTERNAL_ORDERS)
+
+    ended = terminal.types("orders", "list", "--external", "--account", "DU1111111")
+    for_programs = terminal.types(
+        "orders", "list", "--external", "--account", "DU1111111", "--json"
+    )
+    api.answers("GET", path, EXTERNAL_ORDERS | {"orders": []})
+    none = terminal.types("orders", "list", "--external", "--account", "DU1111111")
+
+    assert [line[:-1] for line in ended.lines] == [
+        [
+            "broker order id", "session", "side", "filled/quantity", "symbol", "type", "price",
+            "status", "reference",
+        ],
+        ["987", "main", "SELL", "-/5", "AAPL", "Limit", "200", "Submitted", "-"],
+    ]  # fmt: skip
+    assert json.loads(for_programs.stdout) == EXTERNAL_ORDERS
+    assert none.stdout == "no order of others is known for DU1111111\n"
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--account", "DU1", "--open"), ("--account", "DU1", "--state", "working")]
+)
+def test_orders_of_others_take_an_account_and_no_other_filter(
+    words: tuple[str, ...], api: FakeApi, terminal: Terminal
+) -> None:
+    ended = terminal.types("orders", "list", "--external", *words)
+
+    assert (ended.code, api.requests) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells"),
+    [
+        ({"stop_price": "188"}, ["40/100", "AAPL", "LMT", "189.30, stop 188"]),
+        (
+            {"limit_price": None, "trailing_type": "%", "trailing_amount": "2"},
+            ["40/100", "AAPL", "LMT", "trail 2%"],
+        ),
+        ({"limit_price": None, "cap_price": "190"}, ["40/100", "AAPL", "LMT", "cap 190"]),
+        ({"limit_price": None}, ["40/100", "AAPL", "LMT", "-"]),
+        (
+            {"quantity": None, "cash_quantity": "500"},
+            ["40/500 (cash)", "AAPL", "LMT", "189.30"],
+        ),
+    ],
+)
+def test_a_line_has_every_price_of_its_order(
+    changes: dict[str, str], cells: list[str], api: FakeApi, terminal: Terminal
+) -> None:
+    api.answers("GET", "/v1/orders", {"orders": [ORDER | changes], "truncated": False})
+
+    ended = terminal.types("orders", "list")
+
+    assert ended.lines[1][3:7] == cells
+
+
+def test_new_terms_are_asked_for_and_shown(api: FakeApi, terminal: Terminal) -> None:
+    wanted = {"quantity": "100", "limit_price": "190", "stop_price": None}
+    changed = ORDER | {"pending": "replace", "wanted": wanted}
+    api.answers("PATCH", "/v1/orders/1-7", changed, status=202)
+
+    ended = terminal.types("orders", "modify", "1-7", "--limit-price", "190")
+    waited = terminal.types(
+        "orders", "modify", "1-7", "--quantity", "50", "--stop-price", "9.5", "--wait",
+        "--timeout", "3", "--json",
+    )  # fmt: skip
+
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout == (
+        "order 1-7: BUY 100 AAPL LMT at 189.30 for DU1111111 is PARTIALLY_FILLED "
+        "(replace pending), wanted: quantity 100, limit_price 190, 40 filled at 189.2500\n"
+    )
+    assert json.loads(waited.stdout) == changed
+    assert [(request.method, request.query, request.body) for request in api.requests] == [
+        ("PATCH", {}, {"limit_price": "190"}),
+        ("PATCH", {"wait": "settled", "timeout": "3"}, {"quantity": "50", "stop_price": "9.5"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"type": "MOC", "limit_price": None}, "AAPL MOC for DU1111111"),
+        ({"type": "STP", "limit_price": None, "stop_price": "188"}, "AAPL STP stop 188 for"),
+        ({"type": "LIT", "stop_price": "188"}, "AAPL LIT at 189.30, stop 188 for"),
+    ],
+)
+def test_the_sentence_names_every_price(
+    changes: dict[str, str], words: str, api: FakeApi, terminal: Terminal
+) -> None:
+    api.answers("DELETE", "/v1/orders/1-7", ORDER | changes, status=202)
+
+    ended = terminal.types("orders", "cancel", "1-7")
+
+    assert words in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(422, "QTY_EXCEEDS_MAX"), (409, "NOT_MODIFIABLE"), (400, "BAD_FIELD")]
+)
+def test_terms_that_are_refused_are_a_failure(
+    status: int, code: str, api: FakeApi, terminal: Terminal
+) -> None:
+    api.refuses("PATCH", "/v1/orders/1-7", status, code, "quantity is -5; allowed: above 0")
+
+    ended = terminal.types("orders", "modify", "1-7", "--quantity", "-5")
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr == f"engine: {code}: quantity is -5; allowed: above 0\n"
+    assert [request.body for request in api.requests] == [{"quantity": "-5"}]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("1-7",), (), ("--quantity", "5"), ("1-7", "--quantity", "x"), ("1-7", "--price", "5")],
+)
+def test_a_modify_without_an_order_or_terms_is_a_usage_error(
+    words: tuple[str, ...], api: FakeApi, terminal: Terminal
+) -> None:
+    ended = terminal.types("orders", "modify", *words)
+
+    assert (ended.code, ended.stdout, api.requests) == (2, "", [])
+
+
+def test_an_order_under_change_is_shown_with_what_is_wanted(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    wanted = {"quantity": "50", "limit_price": None, "stop_price": "9"}
+    api.answers("GET", "/v1/orders/1-7", ORDER | {"wanted": wanted})
+
+    ended = terminal.types("orders", "show", "1-7")
+
+    assert ended.lines[-1] == ["wanted", "quantity 50, stop_price 9"]
+
+
 def test_an_unknown_order_is_a_failure(api: FakeApi, terminal: Terminal) -> None:
     api.refuses("GET", "/v1/orders/9-9", 404, "UNKNOWN_ORDER", "no such order")
 
@@ -148,6 +286,76 @@ def test_a_submit_sends_exactly_what_was_typed(api: FakeApi, terminal: Terminal)
             },
         )
     ]
+
+
+def test_a_submit_sends_every_field_of_the_contract(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
+
+    terminal.types(
+        *WITH_KEY, "--sec-type", "OPT", "--exchange", "SMART", "--currency", "USD",
+        "--expiry", "20261218", "--strike", "217.50", "--right", "C", "--type", "TRAILLMT",
+        "--limit-price", "4.90", "--stop-price", "5", "--trailing-type", "%",
+        "--trailing-amount", "2.5", "--tif", "GTD", "--outside-rth",
+    )  # fmt: skip
+    terminal.types(*WITH_KEY, "--type", "rel", "--cap-price", "200")
+
+    trail, relative = (request.body for request in api.requests)
+    assert trail == {
+        "client_order_id": "mine",
+        "symbol": "AAPL",
+        "sec_type": "OPT",
+        "exchange": "SMART",
+        "currency": "USD",
+        "expiry": "20261218",
+        "strike": "217.50",
+        "right": "C",
+        "side": "BUY",
+        "type": "TRAILLMT",
+        "quantity": "100",
+        "limit_price": "4.90",
+        "stop_price": "5",
+        "trailing_type": "%",
+        "trailing_amount": "2.5",
+        "tif": "GTD",
+        "outside_rth": True,
+    }
+    assert (relative["type"], relative["cap_price"]) == ("REL", "200")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [(("BTC",), {"symbol": "BTC"}), (("--conid", "479624278"), {"conid": 479624278})],
+)
+def test_an_amount_of_money_takes_the_place_of_the_quantity(
+    words: tuple[str, ...], named: dict[str, object], api: FakeApi, terminal: Terminal
+) -> None:
+    order = ORDER | {"quantity": None, "remaining_quantity": None, "cash_quantity": "500"}
+    api.answers("POST", SUBMIT_PATH, order, status=202)
+
+    ended = terminal.types(
+        "orders", "submit", "DU1111111", "BUY", *words, "--cash-quantity", "500",
+        "--client-order-id", "mine",
+    )  # fmt: skip
+
+    assert api.requests[0].body == named | {
+        "client_order_id": "mine",
+        "side": "BUY",
+        "type": "MKT",
+        "cash_quantity": "500",
+        "tif": "DAY",
+    }
+    assert ended.stdout.startswith("order 1-7: BUY 500 (cash) AAPL LMT")
+
+
+def test_what_is_wrong_with_a_negative_quantity_the_engine_says(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    api.refuses("POST", SUBMIT_PATH, 400, "BAD_FIELD", 'quantity is "-5"; allowed: above 0')
+
+    ended = terminal.types("orders", "submit", "DU1111111", "BUY", "-5", "AAPL")
+
+    assert (ended.code, api.requests[0].body["quantity"]) == (1, "-5")
+    assert ended.stderr.endswith('engine: BAD_FIELD: quantity is "-5"; allowed: above 0\n')
 
 
 def test_a_submit_without_a_wait_asks_for_none(api: FakeApi, terminal: Terminal) -> None:
@@ -267,14 +475,20 @@ def test_an_order_that_never_left_is_not_said_to_be_in_doubt(
         ("HOLD", "100", "AAPL"),
         ("BUY", "NaN", "AAPL"),
         ("BUY", "1e3", "AAPL"),
-        ("BUY", "-5", "AAPL"),
+        ("BUY", "AAPL"),
+        ("BUY", "100", "AAPL", "--cash-quantity", "500"),
+        ("BUY", "100", "AAPL", "--unknown"),
+        ("BUY", "100", "--unknown"),
+        ("BUY", "--unknown", "AAPL"),
+        ("BUY", "--unknown", "--cash-quantity", "500"),
         ("BUY", "1,000", "AAPL"),
         ("BUY", "100", "--conid", "0"),
         ("BUY", "100", "--conid", "1", "--exchange", "NYSE"),
-        ("BUY", "100", "AAPL", "--type", "LMT"),
-        ("BUY", "100", "AAPL", "--limit-price", "5"),
+        ("BUY", "100", "--conid", "1", "--sec-type", "OPT"),
         ("BUY", "100", "AAPL", "--type", "LMT", "--limit-price", "inf"),
-        ("BUY", "100", "AAPL", "--type", "TRAIL"),
+        ("BUY", "100", "AAPL", "--type", "STOP"),
+        ("BUY", "100", "AAPL", "--trailing-type", "bps"),
+        ("BUY", "100", "AAPL", "--strike", "high"),
         ("BUY", "100", "AAPL", "--tif", "WEEK"),
         ("BUY", "100", "AAPL", "--wait", "forever"),
         ("BUY", "100", "AAPL", "--timeout", "0"),

@@ -16,14 +16,23 @@ def test_quotes_are_shown_and_the_missing_ones_named(api: FakeApi, terminal: Ter
     assert ended.lines == [
         [
             "conid", "bid size", "bid", "ask", "ask size", "last", "last size", "volume",
-            "halted", "availability", "age",
+            "halted", "availability", "age", "source",
         ],
         [
             "265598", "300", "189.20", "189.25", "100", "189.2", "-", "5660000",
-            "no", "RpB", "120 ms",
+            "no", "RpB", "120 ms", "stream",
         ],
     ]  # fmt: skip
     assert ended.stderr == "no quote is known of 8314; are they subscribed?\n"
+
+
+def test_why_there_is_no_snapshot_is_said(api: FakeApi, terminal: Terminal) -> None:
+    reason = {"code": "TIMEOUT", "message": "no answer in 5,000 ms"}
+    api.answers("GET", "/v1/quotes", QUOTES | {"reason": reason})
+
+    ended = terminal.types("quotes", "265598", "8314")
+
+    assert ended.stderr == "no quote is known of 8314; TIMEOUT: no answer in 5,000 ms\n"
 
 
 def test_json_is_what_the_api_sent(api: FakeApi, terminal: Terminal) -> None:

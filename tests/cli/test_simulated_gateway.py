@@ -16,7 +16,7 @@ def test_a_certificate_folder_that_cannot_be_made_is_named(
     code = simulated_gateway.run(
         host="127.0.0.1",
         port=0,
-        accounts=("DU111",),
+        accounts="DU111",
         seed=1,
         faults_file=None,
         cert_dir=occupied / "folder",
@@ -34,7 +34,7 @@ def test_a_configuration_that_nobody_could_serve_is_named(
     code = simulated_gateway.run(
         host="127.0.0.1",
         port=0,
-        accounts=("DU111", "DU111"),
+        accounts="DU111,DU111",
         seed=1,
         faults_file=None,
         cert_dir=None,
@@ -44,3 +44,24 @@ def test_a_configuration_that_nobody_could_serve_is_named(
     printed = capsys.readouterr()
     assert (code, printed.out) == (1, "")
     assert "engine: accounts is ('DU111', 'DU111')" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("accounts", "sessions", "expected"),
+    [
+        (None, 1, (("DU1111111", "DU2222222"),)),
+        (None, 2, (("DU1000001", "DU1000002"), ("DU2000001", "DU2000002"))),
+        ("1", 2, (("DU1000001",), ("DU2000001",))),
+        ("DU1,DU2,DU3", 1, (("DU1", "DU2", "DU3"),)),
+        ("DU1,DU2,DU3", 2, (("DU1",), ("DU2", "DU3"))),
+    ],
+)
+def test_accounts_are_shared_out_among_the_logins(
+    accounts: str | None, sessions: int, expected: tuple[tuple[str, ...], ...]
+) -> None:
+    assert simulated_gateway.shares(accounts, sessions) == expected
+
+
+def test_a_login_without_an_account_is_refused() -> None:
+    with pytest.raises(ValueError, match="there are 1 accounts for 2 logins, each needs one"):
+        simulated_gateway.shares("DU1", 2)

@@ -238,7 +238,7 @@ sessions:
         ),
         (
             "engine.yaml:9:1: pacing: found 10, needs a mapping of requests_per_s, in_flight, "
-            "orders_interval_ms, trades_interval_ms, penalty_ms"
+            "orders_interval_ms, trades_interval_ms, penalty_ms, penalty_ms_max"
         ),
         "engine.yaml:10:7: log.level: found 'loud', needs debug, info, warning or error",
         (
@@ -459,7 +459,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
 
     assert str(caught.value) == (
         "engine.yaml:1:1: found a list, needs a mapping of mode, state_dir, shard, api, metrics, "
-        "journal, risk, market_data, account_aliases, log, pacing, sessions"
+        "journal, risk, market_data, account_aliases, log, pacing, futures_operator, sessions"
     )
 
 
@@ -517,7 +517,8 @@ def test_a_wrong_override_is_told_by_the_name_of_its_variable(tmp_path: Path) ->
     assert sorted(problems(tmp_path, SMALL, environ)) == [
         (
             "environment ENGINE__: overrides nothing: allowed here: mode, state_dir, shard, api, "
-            "metrics, journal, risk, market_data, account_aliases, log, pacing, sessions"
+            "metrics, journal, risk, market_data, account_aliases, log, pacing, futures_operator, "
+            "sessions"
         ),
         (
             "environment ENGINE__API__PORT: api.port: found 'many', needs a port from 0 to "

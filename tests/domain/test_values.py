@@ -117,7 +117,7 @@ def _declared() -> list[type]:
     found = [
         item
         for _, item in inspect.getmembers(values, inspect.isclass)
-        if dataclasses.is_dataclass(item) and item.__module__ == values.__name__
+        if dataclasses.is_dataclass(item) and item.__module__.startswith(values.__name__)
     ]
     assert found
     return found

@@ -25,12 +25,7 @@ from engine.domain.values import SessionName
 from engine.gateway.client import GatewayClient, Pacing, TlsPolicy
 
 SESSION = SessionName("main")
-QUICK = Pacing(
-    orders_interval_ms=0,
-    trades_interval_ms=0,
-    portfolio_accounts_interval_ms=0,
-    tickle_interval_ms=0,
-)
+QUICK = Pacing(limits={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

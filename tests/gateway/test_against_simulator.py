@@ -1,11 +1,8 @@
 """The gateway client against the simulated gateway, which shares no code with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final, TypeVar
 
 import pytest
 
@@ -14,18 +11,15 @@ from engine.domain.messages import (
     AuthStatusRead,
     CallDone,
     CallFailed,
-    CallGateway,
-    CancelAtBroker,
     FailureKind,
     FeedMessage,
     FundsRead,
     HeartbeatSeen,
     NewsStreamed,
-    OrderAnswered,
+    NoticeSeen,
     OrdersRead,
-    PlaceAtBroker,
     PositionsRead,
-    ReplyAtBroker,
+    PromptStreamed,
     SendTopic,
     SessionCall,
     SessionMessage,
@@ -39,136 +33,18 @@ from engine.domain.values import (
     AccountId,
     BrokerOrderId,
     BrokerStatus,
-    ClientOrderId,
-    Coid,
     ConId,
-    Instrument,
-    OrderId,
-    OrderType,
     Outcome,
     OutcomeKind,
-    Side,
     Ticket,
-    TimeInForce,
 )
-from engine.gateway.client import Answer, GatewayClient, Lane, Pacing, Request, TlsPolicy
+from engine.gateway.client import Answer, Lane, Pacing, Request
 from engine.gateway.feed import WebSocketFeed
-from engine.gateway.instrument import HttpInstrumentGateway
-from engine.gateway.order import HttpOrderGateway
-from engine.gateway.session import HttpSessionGateway
-from engine.gateway.wire import TicketEncoder
-from engine.sim import SimConfig, SimGateway
-from tests.gateway.raw_gateway import QUICK, SESSION, until, until_many
+from engine.sim import act
+from tests.gateway.desk import AAPL, ACCOUNT, BUY, FAR_BELOW, Desk, at_a_desk, code
+from tests.gateway.raw_gateway import until
 
-ACCOUNT: Final = AccountId("DU1111111")
-AAPL: Final = ConId(265598)
 C = SessionCall
-T = TypeVar("T")
-FAST: Final[dict[str, Any]] = {
-    "established_delay_ms": 0,
-    "quote_interval_ms": (5, 15),
-    "smd_conflation_ms": 10,
-    "fill_delay_ms": (2, 10),
-    "cancel_delay_ms": 15,
-    "commission_delay_ms": 5,
-    "heartbeat_ms": 50,
-    "enforce_pacing": False,
-    "questions": {},
-}
-BUY = Ticket(
-    account=ACCOUNT,
-    client_order_id=ClientOrderId("mine-1"),
-    conid=AAPL,
-    symbol="AAPL",
-    side=Side.BUY,
-    type=OrderType.MKT,
-    quantity=Decimal(10),
-    limit_price=None,
-    tif=TimeInForce.DAY,
-)
-FAR_BELOW = replace(BUY, type=OrderType.LMT, limit_price=Decimal("1.00"))
-
-
-@dataclass
-class Desk:
-    """A simulator and everything of ours that talks to it."""
-
-    sim: SimGateway
-    client: GatewayClient
-    coids: list[Coid] = field(default_factory=list)
-
-    async def call(self, call: SessionCall, **arguments: Any) -> SessionMessage:
-        told: list[SessionMessage] = []
-        HttpSessionGateway(self.client).call(CallGateway(call=call, **arguments), told.append)
-        await until_many(told, 1)
-        return told[0]
-
-    async def warm_up(self) -> None:
-        for call in (C.OPEN_BROKERAGE, C.AUTH_STATUS, C.ACCOUNTS, C.PORTFOLIO_ACCOUNTS):
-            assert not isinstance(await self.call(call), CallFailed)
-
-    async def place(self, ticket: Ticket, coid: str) -> Outcome:
-        effect = PlaceAtBroker(
-            order_id=OrderId(coid),
-            session=SESSION,
-            account=ticket.account,
-            body=TicketEncoder().encode(ticket, Coid(coid)),
-            send_by_ns=self.client.clock() + 5_000_000_000,
-        )
-        return await self._answer(lambda tell: HttpOrderGateway(self.client).place(effect, tell))
-
-    async def reply(self, outcome: Outcome, *, confirmed: bool) -> Outcome:
-        assert outcome.question is not None
-        effect = ReplyAtBroker(
-            order_id=OrderId("1"),
-            session=SESSION,
-            question_id=outcome.question.question_id,
-            confirmed=confirmed,
-        )
-        return await self._answer(lambda tell: HttpOrderGateway(self.client).reply(effect, tell))
-
-    async def cancel(self, broker_order_id: str) -> Outcome:
-        effect = CancelAtBroker(
-            order_id=OrderId("1"),
-            session=SESSION,
-            account=ACCOUNT,
-            broker_order_id=BrokerOrderId(broker_order_id),
-        )
-        return await self._answer(lambda tell: HttpOrderGateway(self.client).cancel(effect, tell))
-
-    async def _answer(self, send: Callable[[Callable[[OrderAnswered], None]], None]) -> Outcome:
-        told: list[OrderAnswered] = []
-        send(told.append)
-        await until_many(told, 1)
-        return told[0].outcome
-
-
-@asynccontextmanager
-async def desk(pacing: Pacing = QUICK, **config: Any) -> AsyncIterator[Desk]:
-    async with SimGateway(SimConfig(**{**FAST, **config})) as sim:
-        client = GatewayClient(
-            session=SESSION,
-            url=sim.url,
-            tls=TlsPolicy(verify="ca", ca_file=sim.ca_file),
-            pacing=pacing,
-        )
-        await client.start()
-        try:
-            yield Desk(sim, client)
-        finally:
-            await client.close()
-
-
-def at_a_desk(work: Callable[[Desk], Awaitable[T]], **config: Any) -> T:
-    async def run() -> T:
-        async with desk(**config) as one:
-            return await work(one)
-
-    return asyncio.run(run())
-
-
-def code(outcome: Outcome) -> str | None:
-    return outcome.reason.code if outcome.reason is not None else None
 
 
 def test_a_session_warms_up_in_order() -> None:
@@ -439,6 +315,58 @@ def test_a_stream_with_faults_still_tells_the_fill(fault: str) -> None:
     at_a_desk(work)
 
 
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_prompt_on_the_stream_is_answered_in_the_words_of_its_options(confirmed: bool) -> None:  # noqa: FBT001 - a table's value
+    async def work(one: Desk) -> None:
+        await one.warm_up()
+        told: list[FeedMessage] = []
+        feed = WebSocketFeed(one.client)
+        feed.connect(told.append)
+        await until(lambda: any(isinstance(item, SystemSucceeded) for item in told))
+        placed = await one.place(FAR_BELOW, "EXab-1-1-ZZ")
+        assert placed.broker_order_id is not None
+        act(one.sim, "notice", {"text": "for people"})
+        act(one.sim, "bulletin", {"text": "for all"})
+        act(one.sim, "prompt", {"order": int(placed.broker_order_id)})
+        await until(lambda: any(isinstance(item, PromptStreamed) for item in told))
+
+        [prompt] = [item for item in told if isinstance(item, PromptStreamed)]
+        answered = await one.reply(
+            Outcome(kind=OutcomeKind.QUESTION, question=prompt.question), confirmed=confirmed
+        )
+
+        assert prompt.broker_order_id == placed.broker_order_id
+        assert (answered.kind, code(answered)) == (OutcomeKind.IN_DOUBT, "PROMPT_ANSWERED")
+        assert one.sim.venue.prompts == {}
+        notices = {(item.kind, item.text) for item in told if isinstance(item, NoticeSeen)}
+        assert {("notice", "for people"), ("bulletin", "for all")} <= notices
+        await feed.close_all()
+
+    at_a_desk(work)
+
+
+def test_asking_for_the_order_topic_anew_brings_what_was_missed() -> None:
+    async def work(one: Desk) -> None:
+        await one.warm_up()
+        told: list[FeedMessage] = []
+        feed = WebSocketFeed(one.client)
+        feed.connect(told.append)
+        await until(lambda: any(isinstance(item, SystemSucceeded) for item in told))
+        acknowledged = await one.place(BUY, "EXab-1-1-ZZ")
+        while (await one.row(acknowledged.broker_order_id or "")).status is not BrokerStatus.FILLED:
+            pass
+
+        for topic in (Topic.STOP_ORDERS, Topic.STOP_TRADES, Topic.ORDERS, Topic.TRADES):
+            feed.send(SendTopic(topic=topic))
+
+        await until(
+            lambda: any(isinstance(item, NewsStreamed) and item.executions for item in told)
+        )
+        await feed.close_all()
+
+    at_a_desk(work)
+
+
 def test_a_stream_that_the_gateway_closes_is_told_as_closed() -> None:
     async def work(one: Desk) -> list[FeedMessage]:
         await one.warm_up()
@@ -451,23 +379,6 @@ def test_a_stream_that_the_gateway_closes_is_told_as_closed() -> None:
         return told
 
     assert at_a_desk(work)[-1] == SocketClosed(reason="the gateway closed with 1000")
-
-
-def test_contracts_are_found_by_conid_and_by_symbol() -> None:
-    async def work(one: Desk) -> None:
-        await one.warm_up()
-        instruments = HttpInstrumentGateway(one.client)
-
-        found = await instruments.by_symbol("AAPL")
-
-        assert isinstance(found, Instrument)
-        assert (found.conid, found.symbol, found.sec_type) == (AAPL, "AAPL", "STK")
-        assert set(found.order_types) == {OrderType.LMT, OrderType.MKT}
-        assert found.increments[0].increment == Decimal("0.01")
-        assert found.tradable
-        assert await instruments.by_conid(AAPL) is found
-
-    at_a_desk(work)
 
 
 def test_at_its_own_pace_the_gateway_never_says_429() -> None:

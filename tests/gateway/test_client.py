@@ -2,12 +2,23 @@ import asyncio
 import socket
 import time
 from dataclasses import replace
+from typing import Any
 
+import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
 from engine import metrics
-from engine.gateway.client import Answer, Broken, Lane, NoAnswer, Pacing, Request
+from engine.gateway.client import (
+    Answer,
+    Broken,
+    GatewayClient,
+    Lane,
+    NoAnswer,
+    Pacing,
+    Request,
+    TlsPolicy,
+)
 from tests.gateway.raw_gateway import (
     QUICK,
     SESSION,
@@ -86,8 +97,8 @@ def test_reads_share_a_connection_and_orders_never_do(certificate: Certificate) 
     assert (len(orders.seen), orders.connections) == (3, 3)
 
 
-@pytest.mark.parametrize("request_", [ORDER, CANCEL], ids=["place", "cancel"])
-def test_what_changes_something_is_written_once_when_the_connection_breaks(
+@pytest.mark.parametrize("request_", [ORDER, CANCEL, READ], ids=["place", "cancel", "read"])
+def test_a_request_is_written_once_when_its_connection_breaks(
     certificate: Certificate, request_: Request
 ) -> None:
     results, gateway = ask(certificate, always(None), request_)
@@ -97,6 +108,25 @@ def test_what_changes_something_is_written_once_when_the_connection_breaks(
     )
     assert results == [broken]
     assert (len(gateway.seen), gateway.connections) == (1, 1)
+
+
+def test_a_read_is_written_once_when_the_connection_it_shares_breaks(
+    certificate: Certificate,
+) -> None:
+    """The gateway may have passed it on, and the next one would come too soon."""
+    answers = iter([http(200, {}), None, http(200, {})])
+
+    async def script(_seen: Seen, _stream: Stream) -> bytes | None:
+        return next(answers)
+
+    results, gateway = ask(certificate, script, READ, READ, READ)
+
+    broken = NoAnswer(
+        why=Broken.DISCONNECTED, sent=True, message="the connection was lost before the answer"
+    )
+    whole = Answer(status=200, body=b"{}")
+    assert results == [whole, broken, whole]
+    assert (len(gateway.seen), gateway.connections) == (3, 2)
 
 
 @pytest.mark.parametrize("bytes_read", [0, 1, 17, 60])
@@ -296,7 +326,7 @@ def test_429_stops_everything_and_answers_those_who_wait(certificate: Certificat
     with capture_logs() as logs:
         results, requests = asyncio.run(run())
 
-    message = "HTTP 429 before; nothing is sent for another 900000 ms"
+    message = "the broker refused the pace before; nothing is sent for another 900 s"
     refused = NoAnswer(why=Broken.RATE_LIMITED, sent=False, message=message)
     assert sorted(map(str, results)) == sorted(
         map(str, [Answer(status=429, body=b"Too Many Requests"), refused, refused])
@@ -317,6 +347,56 @@ def test_a_cancel_that_gets_through_ends_the_penalty(certificate: Certificate) -
     )
 
     assert [result.status for result in results if isinstance(result, Answer)] == [429, 200, 200]
+
+
+def test_the_page_of_a_blocked_address_stops_everything_too(certificate: Certificate) -> None:
+    page = b"<HTML><HEAD><TITLE>Access Denied</TITLE></HEAD></HTML>"
+
+    results, gateway = ask(certificate, always(http(403, page)), READ, ORDER)
+
+    message = "the broker refused the pace before; nothing is sent for another 900 s"
+    refused = NoAnswer(why=Broken.RATE_LIMITED, sent=False, message=message)
+    assert results == [Answer(status=403, body=page), refused]
+    assert len(gateway.seen) == 1
+
+
+def test_one_gateways_penalty_is_not_another_ones(certificate: Certificate) -> None:
+    async def run() -> list[Result]:
+        async with (
+            raw_gateway(certificate, always(http(429, b""))) as closed,
+            raw_gateway(certificate, always(http(200, {}))) as open_,
+            client_of(closed.url, certificate) as first,
+            client_of(open_.url, certificate) as second,
+        ):
+            return [await client.request(READ) for client in (first, second)]
+
+    assert asyncio.run(run()) == [Answer(status=429, body=b""), Answer(status=200, body=b"{}")]
+
+
+def test_connections_are_made_by_whom_it_is_told(certificate: Certificate) -> None:
+    made: list[dict[str, Any]] = []
+
+    def connector(**options: Any) -> aiohttp.BaseConnector:
+        made.append(options)
+        return aiohttp.TCPConnector(**options)
+
+    async def run() -> Result:
+        async with raw_gateway(certificate, always(http(200, {}))) as gateway:
+            client = GatewayClient(
+                session=SESSION,
+                url=gateway.url,
+                tls=TlsPolicy(verify="pin", pin_sha256=certificate.pin_sha256),
+                pacing=QUICK,
+                connector=connector,
+            )
+            await client.start()
+            result = await client.request(READ)
+            await client.close()
+            return result
+
+    assert asyncio.run(run()) == Answer(status=200, body=b"{}")
+    assert [options["force_close"] for options in made] == [False, True]
+    assert {type(options["ssl"]) for options in made} == {aiohttp.Fingerprint}
 
 
 def test_closing_answers_what_is_under_way(certificate: Certificate) -> None:

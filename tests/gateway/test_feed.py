@@ -12,6 +12,8 @@ from engine.domain.messages import (
     FeedMessage,
     HeartbeatSeen,
     NewsStreamed,
+    NoticeSeen,
+    PromptStreamed,
     SendTopic,
     SocketClosed,
     SocketOpened,
@@ -19,7 +21,7 @@ from engine.domain.messages import (
     SystemSucceeded,
     Topic,
 )
-from engine.domain.values import ConId
+from engine.domain.values import BrokerOrderId, ConId, MessageId, Question, QuestionId
 from engine.gateway.feed import WebSocketFeed
 from tests.gateway.raw_gateway import (
     SESSION,
@@ -225,10 +227,35 @@ def test_a_stream_that_waits_for_the_session_is_told_it(certificate: Certificate
     listen(certificate, work)
 
 
-def test_what_is_for_people_or_for_nobody_is_logged(certificate: Certificate) -> None:
+def test_notices_bulletins_and_prompts_are_told_in_their_order(certificate: Certificate) -> None:
+    prompt = {
+        "orderId": 7, "reqId": "5", "text": "Sure?", "options": ["Yes", "No"], "messageId": "p12",
+    }  # fmt: skip
+
     async def work(listener: Listener) -> None:
         listener.venue.send(
-            {"topic": "ntf", "args": [{"id": "1", "text": "Order will be cancelled"}]},
+            {"topic": "blt", "args": [{"id": 9, "exchanges": None, "message": "closed today"}]},
+            {"topic": "ntf", "args": [{"id": "1", "text": "Order will be cancelled"}, prompt]},
+        )
+        await listener.wait(4)
+
+    told = listen(certificate, work)
+
+    asked = Question(
+        question_id=QuestionId("notification:7:5:Yes:No"),
+        message_ids=(MessageId("p12"),),
+        texts=("Sure?",),
+    )
+    assert told[1:4] == [
+        NoticeSeen(session=SESSION, kind="bulletin", notice_id="9", text="closed today"),
+        NoticeSeen(session=SESSION, kind="notice", notice_id="1", text="Order will be cancelled"),
+        PromptStreamed(broker_order_id=BrokerOrderId("7"), question=asked),
+    ]
+
+
+def test_what_is_for_nobody_is_logged(certificate: Certificate) -> None:
+    async def work(listener: Listener) -> None:
+        listener.venue.send(
             {"message": "waiting for session"},
             b"ech+hb",
             {"topic": "tic"},
@@ -239,7 +266,6 @@ def test_what_is_for_people_or_for_nobody_is_logged(certificate: Certificate) ->
         listen(certificate, work)
 
     assert [entry["event"] for entry in logs] == [
-        "broker_notice_received",
         "stream_wants_session",
         "stream_message_unread",
     ]

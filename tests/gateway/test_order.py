@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from engine.domain.messages import (
     CancelAtBroker,
+    ModifyAtBroker,
     OrderAnswered,
     PlaceAtBroker,
     ReplyAtBroker,
@@ -27,12 +28,13 @@ from engine.domain.values import (
     QuestionId,
     Reason,
     Side,
+    Terms,
     Ticket,
     TimeInForce,
 )
 from engine.gateway.client import GatewayClient
 from engine.gateway.order import HttpOrderGateway
-from engine.gateway.wire import TicketEncoder
+from engine.gateway.wire import Operator, TicketEncoder
 from tests.gateway.raw_gateway import (
     QUICK,
     SESSION,
@@ -52,19 +54,20 @@ from tests.gateway.raw_gateway import (
 ACCOUNT = AccountId("DU1234567")
 ORDER_ID = OrderId("1-1")
 COID = Coid("EXab-1-1-ZZ")
-BODY = TicketEncoder().encode(
-    Ticket(
-        account=ACCOUNT,
-        client_order_id=ClientOrderId("mine-1"),
-        conid=ConId(265598),
-        symbol="AAPL",
-        side=Side.BUY,
-        type=OrderType.LMT,
-        quantity=Decimal(1),
-        limit_price=Decimal("189.10"),
-        tif=TimeInForce.DAY,
-    ),
-    COID,
+TICKET = Ticket(
+    account=ACCOUNT,
+    client_order_id=ClientOrderId("mine-1"),
+    conid=ConId(265598),
+    symbol="AAPL",
+    side=Side.BUY,
+    type=OrderType.LMT,
+    quantity=Decimal(1),
+    limit_price=Decimal("189.10"),
+    tif=TimeInForce.DAY,
+)
+BODY = TicketEncoder().encode(TICKET, COID)
+CHANGED = TicketEncoder().encode_change(
+    TICKET, COID, Terms(quantity=Decimal(2), limit_price=Decimal("189.20"), stop_price=None)
 )
 PLACE = PlaceAtBroker(
     order_id=ORDER_ID, session=SESSION, account=ACCOUNT, body=BODY, send_by_ns=10**30
@@ -75,14 +78,36 @@ REPLY = ReplyAtBroker(
 CANCEL = CancelAtBroker(
     order_id=ORDER_ID, session=SESSION, account=ACCOUNT, broker_order_id=BrokerOrderId("77")
 )
+MODIFY = ModifyAtBroker(
+    order_id=ORDER_ID,
+    session=SESSION,
+    account=ACCOUNT,
+    broker_order_id=BrokerOrderId("77"),
+    body=CHANGED,
+    send_by_ns=10**30,
+)
 ACK = [{"order_id": "77", "local_order_id": COID, "order_status": "PreSubmitted"}]
 RECEIPT = {"msg": "Request was submitted", "order_id": 77, "conid": 265598, "account": ACCOUNT}
 
-Effect = PlaceAtBroker | ReplyAtBroker | CancelAtBroker
+Effect = PlaceAtBroker | ReplyAtBroker | CancelAtBroker | ModifyAtBroker
+EVERY = pytest.mark.parametrize(
+    "effect", [PLACE, REPLY, CANCEL, MODIFY], ids=["place", "reply", "cancel", "modify"]
+)
 
 
-def perform(client: GatewayClient, effect: Effect, told: list[OrderAnswered]) -> None:
-    orders = HttpOrderGateway(client)
+def perform(
+    client: GatewayClient,
+    effect: Effect,
+    told: list[OrderAnswered],
+    *,
+    operator: Operator | None = None,
+    forgotten: list[ConId] | None = None,
+) -> None:
+    orders = HttpOrderGateway(
+        client,
+        operator=operator,
+        forget_rules=(forgotten if forgotten is not None else []).append,
+    )
     match effect:
         case PlaceAtBroker():
             orders.place(effect, told.append)
@@ -90,10 +115,17 @@ def perform(client: GatewayClient, effect: Effect, told: list[OrderAnswered]) ->
             orders.reply(effect, told.append)
         case CancelAtBroker():
             orders.cancel(effect, told.append)
+        case ModifyAtBroker():
+            orders.modify(effect, told.append)
 
 
 def ask(
-    certificate: Certificate, script: Script, effect: Effect
+    certificate: Certificate,
+    script: Script,
+    effect: Effect,
+    *,
+    operator: Operator | None = None,
+    forgotten: list[ConId] | None = None,
 ) -> tuple[list[OrderAnswered], RawGateway]:
     """Everything that was told of this effect, and the gateway that saw it."""
 
@@ -101,7 +133,7 @@ def ask(
         told: list[OrderAnswered] = []
         async with raw_gateway(certificate, script) as gateway:
             async with client_of(gateway.url, certificate) as client:
-                perform(client, effect, told)
+                perform(client, effect, told, operator=operator, forgotten=forgotten)
                 await until(lambda: bool(told))
             return told, gateway
 
@@ -148,7 +180,7 @@ def test_a_cancel_is_asked_for_in_the_orders_account(certificate: Certificate) -
     assert seen.body == b""
 
 
-@pytest.mark.parametrize("effect", [PLACE, REPLY, CANCEL], ids=["place", "reply", "cancel"])
+@EVERY
 def test_a_connection_that_breaks_after_the_request_leaves_doubt_and_no_second_request(
     certificate: Certificate, effect: Effect
 ) -> None:
@@ -163,7 +195,7 @@ def test_a_connection_that_breaks_after_the_request_leaves_doubt_and_no_second_r
     assert len(gateway.seen) == 1
 
 
-@pytest.mark.parametrize("effect", [PLACE, REPLY, CANCEL], ids=["place", "reply", "cancel"])
+@EVERY
 def test_a_gateway_that_is_down_is_not_sent(certificate: Certificate, effect: Effect) -> None:
     async def run() -> list[OrderAnswered]:
         told: list[OrderAnswered] = []
@@ -186,6 +218,108 @@ def test_an_order_whose_moment_passed_is_not_sent(certificate: Certificate) -> N
 
     assert [answered.outcome.kind for answered in told] == [OutcomeKind.NOT_SENT]
     assert gateway.seen == []
+
+
+def test_a_modify_is_sent_byte_for_byte_to_the_orders_own_address(
+    certificate: Certificate,
+) -> None:
+    told, gateway = ask(certificate, always(http(200, ACK)), MODIFY)
+
+    assert [(answered.step, answered.outcome.kind) for answered in told] == [
+        (Step.MODIFY, OutcomeKind.ACK)
+    ]
+    [seen] = gateway.seen
+    assert (seen.method, seen.target) == ("POST", "/v1/api/iserver/account/DU1234567/order/77")
+    assert seen.body == CHANGED
+
+
+def test_a_modify_whose_moment_passed_is_not_sent(certificate: Certificate) -> None:
+    told, gateway = ask(certificate, always(http(200, ACK)), replace(MODIFY, send_by_ns=1))
+
+    assert [answered.outcome.kind for answered in told] == [OutcomeKind.NOT_SENT]
+    assert gateway.seen == []
+
+
+PROMPT_OF_ANOTHER = {
+    "orderId": 78, "reqId": "1", "text": "Sure?", "options": ["Yes", "No"], "prompt": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "answer", [[{"order_id": "78", "order_status": "Submitted"}], PROMPT_OF_ANOTHER]
+)
+def test_a_modify_that_is_answered_for_another_order_may_have_made_a_second_one(
+    certificate: Certificate, answer: object
+) -> None:
+    told, _ = ask(certificate, always(http(200, answer)), MODIFY)
+
+    [answered] = told
+    assert answered.outcome == Outcome(
+        kind=OutcomeKind.IN_DOUBT,
+        reason=Reason(
+            code="MODIFY_OTHER_ORDER", message="the answer is about order 78, asked was 77"
+        ),
+        http_status=200,
+        body_sha256=hashlib.sha256(json.dumps(answer).encode()).hexdigest(),
+    )
+
+
+def test_a_modify_that_the_broker_asks_about_has_its_question(certificate: Certificate) -> None:
+    question = [{"id": "99-b", "message": ["Sure?"], "messageIds": ["o10138"]}]
+
+    told, _ = ask(certificate, always(http(200, question)), MODIFY)
+
+    [answered] = told
+    assert (answered.step, answered.outcome.kind) == (Step.MODIFY, OutcomeKind.QUESTION)
+
+
+@pytest.mark.parametrize(
+    ("sec_type", "operator", "query"),
+    [
+        ("STK", Operator(ext_operator="J DOE", manual=True), ""),
+        ("FUT", None, ""),
+        (
+            "FUT",
+            Operator(ext_operator="J DOE", manual=False),
+            "?manualIndicator=false&extOperator=J%20DOE",
+        ),
+        (
+            "FOP",
+            Operator(ext_operator="JDOE", manual=True),
+            "?manualIndicator=true&extOperator=JDOE",
+        ),
+    ],
+)
+def test_a_cancel_of_a_future_says_who_enters_it(
+    certificate: Certificate, sec_type: str, operator: Operator | None, query: str
+) -> None:
+    effect = replace(CANCEL, sec_type=sec_type)
+
+    _, gateway = ask(certificate, always(http(200, RECEIPT)), effect, operator=operator)
+
+    [seen] = gateway.seen
+    assert seen.target == f"/v1/api/iserver/account/DU1234567/order/77{query}"
+
+
+@pytest.mark.parametrize("effect", [PLACE, MODIFY], ids=["place", "modify"])
+@pytest.mark.parametrize(
+    ("answer", "forgets"),
+    [
+        ({"error": "The price does not conform to the minimum price variation."}, [265598]),
+        ({"error": "Invalid time in force: OPG"}, [265598]),
+        ({"error": "Something new"}, []),
+        ({"error": "No trading permissions."}, []),
+        (ACK, []),
+    ],
+)
+def test_a_refusal_about_the_rules_makes_them_forgotten(
+    certificate: Certificate, effect: Effect, answer: object, forgets: list[int]
+) -> None:
+    forgotten: list[ConId] = []
+
+    ask(certificate, always(http(200, answer)), effect, forgotten=forgotten)
+
+    assert forgotten == forgets
 
 
 def test_an_answer_about_another_order_proves_nothing(certificate: Certificate) -> None:

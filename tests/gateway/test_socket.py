@@ -189,7 +189,7 @@ def test_429_for_the_handshake_stops_everything(certificate: Certificate) -> Non
     first, second = asyncio.run(run())
 
     assert first == "HTTP 429 instead of a WebSocket: Too Many Requests"
-    assert second.startswith("HTTP 429 before; nothing is sent for another ")
+    assert second.startswith("the broker refused the pace before; nothing is sent for another ")
 
 
 def test_a_connection_that_breaks_in_the_handshake_is_refused(certificate: Certificate) -> None:

@@ -11,14 +11,22 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine import metrics
-from engine.domain.messages import CancelOrder, EngineStarted
+from engine.domain.messages import CancelOrder, EngineStarted, HaltScope
 from engine.domain.ports import Committed, Journal, NotCommitted, Recorded
-from engine.domain.values import OrderId
+from engine.domain.values import (
+    AccountId,
+    OrderId,
+    Scope,
+    ScopeKind,
+    TradingState,
+    make_order_id,
+)
 from engine.domain.views import EventView
 from engine.journal import JournalCorrupt, JournalError, JournalLocked, JournalUnsupported
 from engine.journal.codec import encode
@@ -81,6 +89,81 @@ def test_entries_are_committed_in_order_and_come_back_after_a_restart(tmp_path: 
 
     using(path, first)
     using(path, second)
+
+
+def test_records_of_an_order_or_an_account_are_found_while_running(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    fill(path, 2)
+    other = AccountId("DU2222222")
+    halt = HaltScope(
+        scope=Scope(kind=ScopeKind.ACCOUNT, key=other),
+        level=TradingState.HALT,
+        reason="drill",
+        by="ops",
+    )
+    entries = [
+        entry(submit(1)),
+        replace(entry(halt), account=other),
+        replace(entry(attempt(1)), account=other),
+        entry(EngineStarted(version="1.0", mode="paper")),
+        entry(acknowledged(1)),
+    ]
+
+    async def work(journal: SqliteJournal) -> None:
+        await append(journal, *entries)
+        order_id = make_order_id(1, 1)
+
+        of_order = await journal.records(order_id=order_id)
+        of_account = await journal.records(account=other)
+        of_both = await journal.records(account=other, order_id=order_id)
+
+        assert [one.seq for one in of_order] == [1, 3, 5, 7]
+        assert [one.entry for one in of_order][1:] == [entries[0], entries[2], entries[4]]
+        assert [(one.seq, one.entry) for one in of_account] == [(4, entries[1]), (5, entries[2])]
+        assert of_both == (of_account[1],)
+        assert await journal.records(order_id=OrderId("1-99")) == ()
+
+    using(path, work)
+
+
+def test_a_record_is_read_back_as_soon_as_it_is_durable(tmp_path: Path) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        found: list[Recorded] = []
+        answered = asyncio.Event()
+
+        async def read() -> None:
+            found.extend(await journal.records(order_id=make_order_id(1, 1)))
+            answered.set()
+
+        tasks = []
+        journal.append(entry(submit(1)), lambda _result: tasks.append(asyncio.create_task(read())))
+        await answered.wait()
+
+        assert [one.entry for one in found] == [entry(submit(1))]
+
+    using(tmp_path / "journal.db", work)
+
+
+def test_a_journal_of_an_older_version_gets_the_indexes_that_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    fill(path, 1)
+    with database(path) as connection:
+        connection.execute("DROP INDEX records_of_order")
+        connection.execute("DROP INDEX records_of_account")
+
+    fill(path, 1)
+
+    with database(path) as connection:
+        plans = [
+            connection.execute(
+                f"EXPLAIN QUERY PLAN SELECT * FROM records WHERE {column} = 'x'"
+            ).fetchone()[3]
+            for column in ("order_id", "account")
+        ]
+    assert [plan.split("INDEX ")[1].split()[0] for plan in plans] == [
+        "records_of_order",
+        "records_of_account",
+    ]
 
 
 def test_the_journal_is_the_port_that_the_domain_asks_for(tmp_path: Path) -> None:

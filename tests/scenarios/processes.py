@@ -59,7 +59,15 @@ def config_file(
         "risk": {"file": "risk.yaml"},
         "market_data": {"subscriptions": [AAPL]},
         "pacing": {"orders_interval_ms": pace_ms, "trades_interval_ms": pace_ms},
-        "sessions": [{"name": "main", "gateway": gateway, "tls": tls, "accounts": accounts}],
+        "sessions": [
+            {
+                "name": "main",
+                "gateway": gateway,
+                "calendar": "none",
+                "tls": tls,
+                "accounts": accounts,
+            }
+        ],
     }
     file.write_text(json.dumps(config))
     return file

@@ -84,6 +84,14 @@ class Socket:
         self.seen.append(frame)
         return frame
 
+    async def last(self) -> aiohttp.WSMessage:
+        """Read on until the gateway ends the socket, and return how it did."""
+        async with asyncio.timeout(FRAME_TIMEOUT_S):
+            while True:
+                message = await self.socket.receive()
+                if message.type is not aiohttp.WSMsgType.BINARY:
+                    return message
+
     async def until(self, wanted: Callable[[Any], bool]) -> Any:
         """Read up to the first frame that is wanted and return it."""
         async with asyncio.timeout(FRAME_TIMEOUT_S):

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sim.accounts import STARTING_CASH, Account, Position, commission_for
-from engine.sim.instruments import catalogue
+from engine.sim.catalogue import catalogue
 
-BY_SYMBOL = {row.symbol: row for row in catalogue()}
 BY_CONID = {row.conid: row for row in catalogue()}
-AAPL, ES = BY_SYMBOL["AAPL"], BY_SYMBOL["ES"]
+AAPL, ES, EURO = (BY_CONID[conid] for conid in (265598, 515416632, 12087792))
+EUROPEAN = next(row for row in catalogue() if row.currency == "EUR")
 NOTHING = Decimal(0)
 
 
@@ -53,6 +53,29 @@ def test_a_future_moves_cash_by_its_profit_only() -> None:
         )
 
     assert account.cash == STARTING_CASH + 2 * 10 * 50
+
+
+def test_a_currency_pair_moves_two_cash_balances_and_is_worth_nothing_on_top() -> None:
+    account = Account(account_id="DU1")
+    rates = {"EUR": Decimal("1.1"), "USD": Decimal(1)}
+
+    account.trade(EURO, signed_quantity=Decimal(10_000), price=Decimal("1.1"), commission=NOTHING)
+    values = account.valuation(lambda _: Decimal("1.1"), BY_CONID.__getitem__, rates.__getitem__)
+
+    assert (account.cash, account.foreign) == (STARTING_CASH - 11_000, {"EUR": Decimal(10_000)})
+    assert (values.net_liquidation, values.cash) == (STARTING_CASH, STARTING_CASH)
+    assert values.gross_position == 0
+
+
+def test_a_stock_in_another_currency_is_paid_in_it_and_valued_in_dollars() -> None:
+    account = Account(account_id="DU1")
+    rates = {"EUR": Decimal("1.1"), "USD": Decimal(1)}
+
+    account.trade(EUROPEAN, signed_quantity=Decimal(10), price=Decimal(80), commission=NOTHING)
+    values = account.valuation(lambda _: Decimal(90), BY_CONID.__getitem__, rates.__getitem__)
+
+    assert (account.cash, account.foreign) == (STARTING_CASH, {"EUR": Decimal(-800)})
+    assert values.net_liquidation == STARTING_CASH + 100 * Decimal("1.1")
 
 
 def test_the_minimum_commission_of_an_order_is_charged_once() -> None:

@@ -59,7 +59,7 @@ def test_json_is_read_too_and_an_empty_file_has_no_faults(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("mute_sor: true\nhang: 1\n", "line 2: hang is no fault; known are cancel_next, "),
+        ("mute_sor: true\nhang: 1\n", "line 2: hang is no fault; known are advanced_reject_next, "),
         ("mute_sor: 3\n", "line 1: mute_sor is 3, allowed is true or false"),
         ("question_rounds: -1\n", "line 1: question_rounds is -1, allowed is a whole number"),
         ("question_rounds: 1.5\n", "line 1: question_rounds is 1.5, allowed is a whole number"),
@@ -82,3 +82,15 @@ def test_a_bad_file_is_refused_with_line_value_and_what_is_allowed(
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(FaultsFileError, match="cannot be read: No such file"):
         load_faults(tmp_path / "none.yaml")
+
+
+def test_faults_are_changed_all_at_once_or_not_at_all() -> None:
+    faults = Faults(lose_sor=1)
+
+    with pytest.raises(FaultsFileError, match="faults: lose_str is 'x', allowed is a whole number"):
+        faults.change({"lose_sor": 7, "lose_str": "x"})
+    faults.change({"mute_sor": True, "clock_skew_ms": -500})
+
+    values = faults.values()
+    assert (values["lose_sor"], values["mute_sor"], values["clock_skew_ms"]) == (1, True, -500)
+    assert "struck" not in values

@@ -3,8 +3,8 @@ from itertools import pairwise
 
 import pytest
 
-from engine.sim.history import POINTS_MAX, history_body, seconds
-from engine.sim.instruments import catalogue
+from engine.sim.catalogue import catalogue
+from engine.sim.history import POINTS_MAX, allowed, history_body, seconds
 
 AAPL = next(row for row in catalogue() if row.symbol == "AAPL")
 NOON_MS = 1_790_000_000_000
@@ -45,7 +45,7 @@ def test_a_past_bar_reads_the_same_later() -> None:
 
 
 def test_no_more_than_a_thousand_bars_are_sent() -> None:
-    body = history_body(AAPL, seed=1, now_ms=NOON_MS, period="1y", bar="1min")
+    body = history_body(AAPL, seed=1, now_ms=NOON_MS, period="1d", bar="1min")
 
     assert len(body["data"]) == POINTS_MAX
 
@@ -55,3 +55,46 @@ def test_lengths_that_make_no_sense_are_defaulted() -> None:
 
     assert (body["timePeriod"], body["barLength"], len(body["data"])) == ("1d", 300, 288)
     assert isinstance(body["data"][0]["o"], Decimal)
+
+
+@pytest.mark.parametrize(
+    ("period", "bar", "is_allowed"),
+    [
+        ("1min", "1min", True),
+        ("1h", "1min", True),
+        ("1d", "1min", True),
+        ("5d", "1min", True),
+        ("1w", "5min", False),
+        ("1w", "10min", True),
+        ("1m", "30min", False),
+        ("1m", "1h", True),
+        ("1y", "4h", False),
+        ("1y", "1d", True),
+        ("3y", "8h", False),
+        ("15y", "1d", False),
+        ("15y", "1w", True),
+        ("1001d", "1w", False),
+        ("31min", "1min", False),
+        ("1d", "7min", False),
+    ],
+)
+def test_a_bar_fits_its_period_by_the_table(period: str, bar: str, is_allowed: bool) -> None:  # noqa: FBT001 - the expected value
+    assert allowed(period, bar) is is_allowed
+
+
+def test_a_bar_that_does_not_fit_its_period_is_defaulted() -> None:
+    body = history_body(AAPL, seed=1, now_ms=NOON_MS, period="1y", bar="1min")
+
+    assert (body["timePeriod"], body["barLength"]) == ("1d", 300)
+
+
+def test_bars_end_at_a_time_or_begin_there() -> None:
+    at = "20260901-12:00:00"
+    at_ms = 1_788_264_000_000
+
+    ends = history_body(AAPL, seed=1, now_ms=NOON_MS, period="1h", bar="5min", start_time=at)
+    begins = history_body(
+        AAPL, seed=1, now_ms=NOON_MS, period="1h", bar="5min", start_time=at, forward=True
+    )
+
+    assert (ends["data"][-1]["t"], begins["data"][0]["t"]) == (at_ms, at_ms)

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.sim.instruments import catalogue
+from engine.sim.catalogue import catalogue
 from engine.sim.market import Market, Quote
 from engine.sim.quote_fields import compact, field_texts
 

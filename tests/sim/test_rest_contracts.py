@@ -2,19 +2,6 @@ from tests.sim.client import asynchronous, gateway
 
 
 @asynchronous
-async def test_a_search_answers_conids_as_texts_and_nothing_as_an_empty_list() -> None:
-    async with gateway() as (_, client):
-        await client.open_session()
-        found = await client.get("/iserver/secdef/search", symbol="AAPL")
-        posted = await client.post("/iserver/secdef/search", {"symbol": "AAPL"})
-        nothing = await client.get("/iserver/secdef/search", symbol="NOPE")
-
-    assert [row["conid"] for row in found.body] == ["265598"]
-    assert posted.body == found.body
-    assert (nothing.status, nothing.body) == (200, [])
-
-
-@asynchronous
 async def test_stocks_and_futures_answer_conids_as_numbers() -> None:
     async with gateway() as (_, client):
         stocks = await client.get("/trsrv/stocks", symbols="AAPL,NOPE")
@@ -62,3 +49,45 @@ async def test_rules_tell_tick_and_size_increments() -> None:
     assert (stock.body["increment"], stock.body["sizeIncrement"]) == (0.01, 1)
     assert (future.body["increment"], future.body["sizeIncrement"]) == (0.25, 1)
     assert zero.status == 400
+
+
+@asynchronous
+async def test_the_rules_of_each_kind_name_what_the_venue_takes() -> None:
+    async with gateway() as (_, client):
+        await client.open_session()
+        stock, coin, index = [
+            (await client.post("/iserver/contract/rules", {"conid": conid, "isBuy": True})).body
+            for conid in (265598, 479624278, 416904)
+        ]
+
+    assert len(stock["orderTypes"]) == 12
+    assert stock["orderTypesOutside"] == [
+        "limit",
+        "stop_limit",
+        "lit",
+        "trailing_stop_limit",
+        "relative",
+    ]
+    assert "OPG/LIMIT,MARKET,a" in stock["tifTypes"]
+    assert (coin["orderTypes"], coin["cqtTypes"], coin["fraqTypes"]) == (
+        ["limit", "market"],
+        ["limit", "market"],
+        ["limit", "market"],
+    )
+    assert (coin["sizeIncrement"], coin["fraqInt"], coin["cashCcy"]) == (1e-08, 8, "USD")
+    assert (index["orderTypes"], index["tifTypes"], index["canTradeAcctIds"]) == ([], [], [])
+
+
+@asynchronous
+async def test_an_option_has_its_terms_and_two_tick_sizes() -> None:
+    async with gateway() as (sim, client):
+        await client.open_session()
+        call = next(row for row in sim.world.market.instruments.values() if row.strike == 230)
+        info = (await client.get(f"/iserver/contract/{call.conid}/info-and-rules")).body
+
+    assert (info["strike"], info["right"], info["multiplier"]) == ("230", "CALL", "100")
+    assert info["underlying_con_id"] == 265598
+    assert info["rules"]["incrementRules"] == [
+        {"lowerEdge": 0.0, "increment": 0.01},
+        {"lowerEdge": 3.0, "increment": 0.05},
+    ]

@@ -83,7 +83,7 @@ async def test_a_client_order_id_is_taken_once() -> None:
         ({"quantity": -1}, 200, "must be above zero"),
         ({"conid": 1}, 400, "conid is not valid: 1"),
         ({"acctId": "DU9"}, 400, "accountId is not valid: DU9"),
-        ({"orderType": "MOC"}, 200, "Order type MOC is not supported"),
+        ({"orderType": "VWAP"}, 200, "Order type VWAP is not supported"),
     ],
 )
 @asynchronous

@@ -110,3 +110,20 @@ async def test_money_adds_up_after_a_purchase() -> None:
         1_000_000 - 10 * float(order.average_price) - 1
     )
     assert flat.body["totalCashValue"] == summary.body["totalcashvalue"]["amount"]
+
+
+@asynchronous
+async def test_an_account_describes_itself_and_what_it_is_worth_by_kind() -> None:
+    async with gateway() as (sim, client):
+        await client.open_session()
+        await buy_ten(client)
+        described = await client.get(f"/portfolio/{ACCOUNT}/meta")
+        allocated = await client.get(f"/portfolio/{ACCOUNT}/allocation")
+        denied = await client.get("/portfolio/DU9/allocation")
+
+    assert (described.body["accountId"], described.body["type"]) == (ACCOUNT, "DEMO")
+    long = allocated.body["assetClass"]["long"]
+    worth = float(10 * sim.venue.mark(265598))
+    assert long["STK"] == pytest.approx(worth, rel=0.01)
+    assert sum(long.values()) == pytest.approx(1_000_000, rel=0.001)
+    assert denied.status == 401

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.sim.instruments import catalogue
+from engine.sim.catalogue import catalogue
 from engine.sim.orders import Order, OrderStatus
 from engine.sim.rows import amount, long_time, order_row, plain, row_delta, short_time
 from engine.sim.tickets import Ticket

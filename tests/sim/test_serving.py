@@ -6,7 +6,21 @@ from typing import Any
 
 import pytest
 
-from engine.sim import Faults, SimConfig, SimGateway, rest_orders, run, serve, serving, world
+from engine.sim import (
+    Faults,
+    Fleet,
+    SimConfig,
+    SimGateway,
+    StateError,
+    StateFile,
+    act,
+    rest_orders,
+    run,
+    serve,
+    serve_many,
+    serving,
+    world,
+)
 from tests.sim.client import FAST, asynchronous, gateway, until
 
 
@@ -76,3 +90,81 @@ async def test_orders_and_fills_are_logged_with_their_client_order_id(
         *(["order_filled"] * len(sim.venue.executions)),
     ]
     assert {line["coid"] for line in lines} == {"c-1"}
+
+
+async def started(*configs: SimConfig, **options: Any) -> tuple[Fleet, asyncio.Task[None]]:
+    """Gateways that are served until `stop` of the options is set."""
+    fleets: asyncio.Queue[Fleet] = asyncio.Queue()
+    task = asyncio.create_task(serve_many(configs, on_started=fleets.put_nowait, **options))
+    getting = asyncio.create_task(fleets.get())
+    await asyncio.wait({task, getting}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        getting.cancel()
+        await task
+    return await getting, task
+
+
+@asynchronous
+async def test_several_logins_have_venues_of_their_own_in_one_market() -> None:
+    stop = asyncio.Event()
+    configs = [SimConfig(**FAST, username=name, accounts=(f"DU{name}",)) for name in ("1", "2")]
+
+    fleet, task = await started(*configs, stop=stop, control_port=0)
+    first, second = fleet.gateways
+    stop.set()
+    await task
+
+    assert first.url != second.url
+    assert first.venue.next_order_id != second.venue.next_order_id
+    assert first.world.market.quote(265598).prior_close == (
+        second.world.market.quote(265598).prior_close
+    )
+    assert fleet.control_url.startswith("http://127.0.0.1:")
+
+
+@asynchronous
+async def test_a_venue_that_was_stopped_goes_on_and_another_login_keeps_its_own(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "venue.json"
+    orders: dict[tuple[str, str], list[int]] = {}
+    for names in ("12", "1", "2"):
+        stop = asyncio.Event()
+        configs = [SimConfig(**FAST, username=name) for name in names]
+        fleet, task = await started(*configs, stop=stop, state_file=file)
+        for sim in fleet.gateways:
+            orders[names, sim.config.username] = list(sim.venue.orders)
+            if len(names) > 1:
+                act(sim, "external", {"conid": 265598, "orderType": "LMT", "price": 1})
+                orders["placed", sim.config.username] = list(sim.venue.orders)
+        stop.set()
+        await task
+
+    assert orders["12", "1"] == []
+    assert orders["1", "1"] == orders["placed", "1"]
+    assert orders["2", "2"] == orders["placed", "2"]
+
+
+@asynchronous
+async def test_the_state_is_written_while_it_runs(tmp_path: Path) -> None:
+    stop, file = asyncio.Event(), StateFile(tmp_path / "venue.json")
+    fleet, task = await started(SimConfig(**FAST), stop=stop, state_file=file.path)
+
+    done = act(fleet.gateways[0], "external", {"conid": 265598, "orderType": "LMT", "price": 1})
+    await until(lambda: bool(file.load()) and bool(file.load()["simuser"]["orders"]))
+    [row] = file.load()["simuser"]["orders"]
+    stop.set()
+    await task
+
+    assert row["order_id"] == done["order"]
+
+
+@asynchronous
+async def test_a_broken_state_is_named_with_its_file_and_login(tmp_path: Path) -> None:
+    file = tmp_path / "venue.json"
+    StateFile(file).save({"simuser": {"at_ms": 1}})
+
+    with pytest.raises(StateError, match="session simuser: state lacks or should not") as caught:
+        await started(SimConfig(**FAST), stop=asyncio.Event(), state_file=file)
+
+    assert str(file) in str(caught.value)

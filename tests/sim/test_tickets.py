@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sim.instruments import catalogue
+from engine.sim.catalogue import catalogue
 from engine.sim.tickets import Refusal, Ticket, parse_ticket, tickets_in
 
+TRAIL: dict[str, Any] = {"orderType": "TRAIL", "trailingType": "amt", "trailingAmt": 1}
+BTC: dict[str, Any] = {"conid": 479624278, "tif": "IOC", "price": Decimal("90000.25")}
 INSTRUMENTS = {row.conid: row for row in catalogue()}
 LIMIT: dict[str, Any] = {
     "acctId": "DU1",
@@ -55,6 +57,57 @@ def test_a_market_order_has_no_price_even_when_one_is_sent() -> None:
     assert (ticket.limit_price, ticket.stop_price) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("change", "limit", "stop"),
+    [
+        ({"orderType": "MOC"}, None, None),
+        ({"orderType": "LOC", "price": 7}, 7, None),
+        ({"orderType": "MIT", "price": 7}, None, 7),
+        ({"orderType": "LIT", "price": 7, "auxPrice": 8}, 7, 8),
+        ({"orderType": "REL", "price": 7}, 7, None),
+        ({"orderType": "REL", "price": None}, None, None),
+        ({"orderType": "MIDPRICE", "price": None}, None, None),
+        ({"orderType": "MIDPRICE", "price": 7}, 7, None),
+        ({**TRAIL, "price": 7}, None, 7),
+        ({**TRAIL, "price": None}, None, None),
+        ({**TRAIL, "orderType": "TRAILLMT", "price": 7, "auxPrice": 8}, 7, 8),
+    ],
+)
+def test_each_type_has_its_prices_where_the_broker_looks_for_them(
+    change: dict[str, Any], limit: object, stop: object
+) -> None:
+    ticket = parsed(**change)
+
+    assert isinstance(ticket, Ticket)
+    assert (ticket.limit_price, ticket.stop_price) == (limit, stop)
+
+
+def test_a_trailing_order_keeps_its_distance_and_its_unit() -> None:
+    ticket = parsed(**{**TRAIL, "trailingType": "%", "trailingAmt": Decimal("1.5")})
+
+    assert isinstance(ticket, Ticket)
+    assert (ticket.trailing_type, ticket.trailing_amount) == ("%", Decimal("1.5"))
+
+
+def test_an_amount_of_money_buys_crypto_and_leaves_the_quantity_to_the_venue() -> None:
+    ticket = parsed(**{**BTC, "quantity": None, "cashQty": 250})
+
+    assert isinstance(ticket, Ticket)
+    assert (ticket.quantity, ticket.cash_quantity) == (Decimal(0), Decimal(250))
+
+
+def test_a_fraction_of_a_coin_is_a_quantity() -> None:
+    ticket = parsed(**{**BTC, "quantity": Decimal("0.00000001")})
+
+    assert isinstance(ticket, Ticket)
+    assert ticket.quantity == Decimal("0.00000001")
+
+
+@pytest.mark.parametrize("sec_type", ["265598:STK", "STK"])
+def test_the_kind_of_contract_may_be_said(sec_type: str) -> None:
+    assert isinstance(parsed(secType=sec_type), Ticket)
+
+
 @pytest.mark.parametrize("conid", [265598, "265598"])
 def test_a_conid_may_be_a_number_or_a_text(conid: object) -> None:
     ticket = parsed(conid=conid)
@@ -77,8 +130,28 @@ def test_conidex_routes_when_there_is_no_conid() -> None:
         ({"conid": 1}, 400, "conid is not valid: 1"),
         ({"conid": True}, 400, "conid is not valid: True"),
         ({"side": "Buy"}, 400, "side is not valid: Buy"),
-        ({"orderType": "TRAIL"}, 200, "Order type TRAIL is not supported"),
-        ({"tif": "OPG"}, 200, "Invalid time in force: OPG"),
+        ({"orderType": "VWAP"}, 200, "Order type VWAP is not supported"),
+        ({"tif": "PAX"}, 200, "Invalid time in force: PAX"),
+        ({"tif": "GTD"}, 200, "GTD needs a date, for which this API has no field"),
+        ({"tif": "IOC", "orderType": "STP"}, 200, "IOC is for MARKET, LIMIT only"),
+        ({"orderType": "TRAIL"}, 400, "trailingType and trailingAmt are required"),
+        ({**TRAIL, "trailingAmt": None}, 400, "they are amt and None"),
+        ({**TRAIL, "trailingType": "x"}, 400, "they are x and 1"),
+        ({**TRAIL, "trailingAmt": 0}, 200, "above zero and below 10000000, it is 0"),
+        ({**TRAIL, "trailingType": "%", "trailingAmt": 100}, 200, "below 100, it is 100"),
+        ({**TRAIL, "orderType": "TRAILLMT"}, 400, "auxPrice is not valid for TRAILLMT: None"),
+        ({"orderType": "LIT"}, 400, "auxPrice is not valid for LIT: None"),
+        ({"orderType": "MIT", "price": None}, 400, "price is not valid for MIT: None"),
+        ({"orderType": "MKT", "outsideRTH": True}, 200, "MKT is not supported outside regular"),
+        ({"secType": "265598:OPT"}, 400, "secType is not valid: 265598:OPT"),
+        ({"cashQty": 100}, 400, "cashQty is 100 and quantity 10, needed is one of them"),
+        ({"cashQty": 100, "quantity": None}, 200, "Cash quantity cannot be used for this order"),
+        ({**BTC, "side": "SELL", "quantity": None, "cashQty": 5}, 200, "cannot be used"),
+        ({**BTC, "quantity": None, "cashQty": 0}, 200, "cash quantity must be above zero"),
+        ({**BTC, "quantity": Decimal("0.000000001")}, 200, "increment is 0.00000001"),
+        ({**BTC, "tif": "DAY"}, 200, "Invalid time in force: DAY"),
+        ({"conid": 416904}, 200, "an index cannot be traded"),
+        ({"conid": 12087792, "price": Decimal("1.08501")}, 200, "the increment is 0.00005"),
         ({"cOID": "x" * 65}, 400, "cOID must be text of 1 to 64 characters"),
         ({"quantity": 0}, 200, "must be above zero, it is 0"),
         ({"quantity": -5}, 200, "must be above zero, it is -5"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.sim.instruments import catalogue
+from engine.sim.catalogue import catalogue
 from engine.sim.market import Market
 from engine.sim.orders import CommissionKnown, News, Order, OrderChanged, OrderStatus, Traded
 from engine.sim.tickets import Ticket
@@ -378,3 +378,43 @@ def test_what_the_market_left_behind_rests_or_is_cancelled(tif: str, status: str
 
     assert order.status.value == status
     assert order.filled_quantity == 0
+
+
+def test_a_stop_that_the_market_reached_at_once_stays_triggered() -> None:
+    busy = venue()
+    busy.market.trade_at(AAPL, Decimal("228.00"), 0)
+    order = busy.accept(ticket(order_type="STP", stop_price=Decimal("240.00")), 0)
+
+    busy.advance(5)
+    busy.market.trade_at(AAPL, Decimal("241.00"), 6)
+    busy.advance(7)
+    busy.market.trade_at(AAPL, Decimal("228.00"), 7)
+    news = run(busy, 200, from_ms=8)
+
+    assert order.status is OrderStatus.FILLED
+    assert statuses(news)[:3] == ["Inactive", "PreSubmitted", "Submitted"]
+    assert statuses(news).count("PreSubmitted") == 1
+
+
+def test_a_trailing_stop_starts_from_the_market_at_which_the_order_came() -> None:
+    busy = venue()
+    busy.market.trade_at(AAPL, Decimal("228.00"), 0)
+    trailing = ticket(order_type="TRAIL", trailing_type="amt", trailing_amount=Decimal(10))
+
+    order = busy.accept(trailing, 0)
+    busy.market.trade_at(AAPL, Decimal("235.00"), 1)
+    run(busy, 20)
+
+    assert order.stop_price == Decimal("238.00")
+
+
+def test_more_is_bought_when_a_change_asks_for_it_while_it_fills() -> None:
+    busy = venue(fill_delay_ms=(40, 40))
+    order = busy.accept(ticket(), 0)
+    run(busy, 30)
+
+    refusal = busy.modify(order.order_id, ticket(quantity=Decimal(25)), 31)
+    run(busy, 400, from_ms=32)
+
+    assert refusal is None
+    assert (order.status.value, int(order.filled_quantity)) == ("Filled", 25)

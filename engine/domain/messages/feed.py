@@ -12,15 +12,20 @@ from engine.domain.messages.common import (
 )
 from engine.domain.messages.risk import (
     FundsRead,
+    LedgerRead,
     PositionsRead,
     ProfitSeen,
 )
 from engine.domain.values import (
     AccountId,
+    BrokerOrderId,
     ConId,
     Execution,
+    ExecutionId,
     OrderRow,
     ProfitAndLoss,
+    Question,
+    SessionName,
     Source,
 )
 
@@ -59,7 +64,7 @@ class DeliverToRisk:
     """Tell the account's risk actor what was read about it."""
 
     account: AccountId
-    message: PositionsRead | FundsRead | ProfitSeen
+    message: PositionsRead | FundsRead | LedgerRead | ProfitSeen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,40 @@ class OpenStream:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseStream:
     """Tell the feed to let the WebSocket go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshStream:
+    """Tell the feed to ask for the order and trade topics anew: polls saw what they missed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsStreamed:
+    """The stream brought news of these orders and executions, to compare with the polls."""
+
+    rows: tuple[OrderRow, ...]
+    executions: tuple[ExecutionId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeSeen:
+    """The broker told people something: a notice, or a bulletin. The journal's NOTICE.
+
+    `notice_id` is the broker's; the same notice comes again with every connection.
+    """
+
+    session: SessionName
+    kind: str
+    notice_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptStreamed:
+    """The broker asks about an order that it holds, over the stream."""
+
+    broker_order_id: BrokerOrderId
+    question: Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +169,7 @@ class StreamRefused:
 FeedMessage: TypeAlias = (
     OpenStream
     | CloseStream
+    | RefreshStream
     | SubscribeQuotes
     | UnsubscribeQuotes
     | SocketOpened
@@ -138,6 +178,8 @@ FeedMessage: TypeAlias = (
     | HeartbeatSeen
     | AuthStreamed
     | NewsStreamed
+    | NoticeSeen
+    | PromptStreamed
     | StreamRefused
     | TimerFired
 )
@@ -161,7 +203,9 @@ class Topic(StrEnum):
     QUOTES = "quotes"
     STOP_QUOTES = "stop_quotes"
     ORDERS = "orders"
+    STOP_ORDERS = "stop_orders"
     TRADES = "trades"
+    STOP_TRADES = "stop_trades"
     RESULTS = "results"
     KEEP_ALIVE = "keep_alive"
 
@@ -178,7 +222,21 @@ class SendTopic:
 class TellSession:
     """Pass this on to the session."""
 
-    message: StreamReady | StreamLost | AuthStreamed
+    message: StreamReady | StreamLost | AuthStreamed | RowsStreamed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteNotice:
+    """Append the notice to the journal, and let people see it."""
+
+    notice: NoticeSeen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverPrompt:
+    """Hand a prompt to the order that it is about; one of somebody else's is left alone."""
+
+    prompt: PromptStreamed
 
 
 FeedEffect: TypeAlias = (
@@ -186,6 +244,8 @@ FeedEffect: TypeAlias = (
     | CloseSocket
     | SendTopic
     | TellSession
+    | WriteNotice
+    | DeliverPrompt
     | DeliverNews
     | DeliverToRisk
     | StartTimer

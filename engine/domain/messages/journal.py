@@ -3,17 +3,21 @@
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from engine.domain.messages.feed import NoticeSeen
 from engine.domain.messages.order import (
     AttemptStarted,
     CancelOrder,
     DenyOrder,
     ExecutionSeen,
+    ModifyOrder,
+    ModifySettled,
     OrderAnswered,
     OrderDoubted,
     OrderExpired,
     OrderParked,
     OrderRecord,
     OrderRowSeen,
+    PromptRaised,
     ReplyDecided,
     SubmitOrder,
 )
@@ -21,6 +25,8 @@ from engine.domain.messages.risk import (
     HaltScope,
     ResumeScope,
 )
+from engine.domain.messages.session import LoginGuarded
+from engine.domain.values import OrderRow, SessionName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +47,35 @@ class LimitsLoaded:
     changes: tuple[str, ...]
 
 
-JournalMessage: TypeAlias = OrderRecord | HaltScope | ResumeScope | EngineStarted | LimitsLoaded
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalOrderSeen:
+    """An order that this engine did not send is new, or has a new status.
+
+    The journal's EXTERNAL. It counts in nothing here and is never touched.
+    """
+
+    session: SessionName
+    row: OrderRow
+
+
+JournalMessage: TypeAlias = (
+    OrderRecord
+    | HaltScope
+    | ResumeScope
+    | LoginGuarded
+    | NoticeSeen
+    | ExternalOrderSeen
+    | EngineStarted
+    | LimitsLoaded
+)
 
 JOURNALED: Final = (
     SubmitOrder,
     DenyOrder,
     CancelOrder,
+    ModifyOrder,
+    ModifySettled,
+    PromptRaised,
     AttemptStarted,
     OrderAnswered,
     ReplyDecided,
@@ -57,6 +86,9 @@ JOURNALED: Final = (
     OrderParked,
     HaltScope,
     ResumeScope,
+    LoginGuarded,
+    NoticeSeen,
+    ExternalOrderSeen,
     EngineStarted,
     LimitsLoaded,
 )

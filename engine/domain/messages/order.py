@@ -12,16 +12,19 @@ from engine.domain.messages.common import (
 )
 from engine.domain.values import (
     AccountId,
+    ApprovedChange,
     ApprovedTicket,
     BrokerOrderId,
     Execution,
     OrderId,
     OrderRow,
     Outcome,
+    Question,
     QuestionId,
     Reason,
     SessionName,
     Source,
+    Terms,
     Ticket,
 )
 from engine.domain.views import OrderView
@@ -58,6 +61,44 @@ class CancelOrder:
 
     order_id: OrderId
     cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModifyOrder:
+    """Risk approved new terms for a working order. The journal's MODIFY.
+
+    `body` is the whole changed ticket as it will go over the wire, byte for byte: the
+    broker wants every attribute repeated.
+    """
+
+    order_id: OrderId
+    change: ApprovedChange
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModifySettled:
+    """What became of a modify, once the broker's own rows show it. The journal's MODIFIED.
+
+    `applied` is False when the old terms are in force; `terms` are those in force.
+    """
+
+    order_id: OrderId
+    applied: bool
+    terms: Terms
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptRaised:
+    """The broker asks about an order that it holds already. The journal's PROMPT.
+
+    It came over the stream, not as the answer to a request; the account's question
+    policy answers it.
+    """
+
+    order_id: OrderId
+    question: Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +139,7 @@ class Step(StrEnum):
     PLACE = "place"
     REPLY = "reply"
     CANCEL = "cancel"
+    MODIFY = "modify"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +230,9 @@ OrderMessage: TypeAlias = (
     SubmitOrder
     | DenyOrder
     | CancelOrder
+    | ModifyOrder
+    | ModifySettled
+    | PromptRaised
     | TurnGranted
     | TurnRefused
     | AttemptStarted
@@ -207,6 +252,9 @@ OrderRecord: TypeAlias = (
     SubmitOrder
     | DenyOrder
     | CancelOrder
+    | ModifyOrder
+    | ModifySettled
+    | PromptRaised
     | AttemptStarted
     | OrderAnswered
     | ReplyDecided
@@ -284,6 +332,19 @@ class CancelAtBroker:
     session: SessionName
     account: AccountId
     broker_order_id: BrokerOrderId
+    sec_type: str = "STK"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModifyAtBroker:
+    """Send the changed ticket once. Answered by `OrderAnswered(step=MODIFY)`, always."""
+
+    order_id: OrderId
+    session: SessionName
+    account: AccountId
+    broker_order_id: BrokerOrderId
+    body: bytes
+    send_by_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +380,7 @@ OrderEffect: TypeAlias = (
     | PlaceAtBroker
     | ReplyAtBroker
     | CancelAtBroker
+    | ModifyAtBroker
     | RequestLookup
     | StopLookup
     | LearnAlias

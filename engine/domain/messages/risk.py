@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from engine.domain.values import (
     AccountId,
+    ApprovedChange,
+    CashBalance,
     Coid,
     Execution,
     Funds,
@@ -13,7 +15,9 @@ from engine.domain.values import (
     Position,
     ProfitAndLoss,
     Quote,
+    Reason,
     Scope,
+    Terms,
     Ticket,
     TradingState,
 )
@@ -27,7 +31,9 @@ class RequestOrder:
     `order_id` and `coid` are for a new order; a request with a known key gets the order
     that it made before. `request_sha256` is the digest of the canonical request.
     `instrument` is None when the contract could not be resolved, `quote` when there is none.
-    `now_ns` is the monotonic clock that `quote.received_ns` was read from.
+    `now_ns` is the monotonic clock that `quote.received_ns` was read from. `obstacle` is
+    why the contract could not be had, or why its ticket cannot be written; then the
+    request is denied for that reason.
     """
 
     ticket: Ticket
@@ -37,6 +43,35 @@ class RequestOrder:
     instrument: Instrument | None
     quote: Quote | None
     now_ns: int
+    obstacle: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestChange:
+    """A client wants new terms for a working order. Answered by `ChangeAnswer`, at once.
+
+    `view` and `ticket` are the order as it is; `terms` are all of the new ones. The rest
+    is as in `RequestOrder`.
+    """
+
+    view: OrderView
+    ticket: Ticket
+    terms: Terms
+    by: str
+    instrument: Instrument | None
+    quote: Quote | None
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeAnswer:
+    """Risk's answer: why not, or the approved change.
+
+    Until the change is over, the larger of the old and the new terms is reserved.
+    """
+
+    refused: Reason | None
+    change: ApprovedChange | None
 
 
 class RequestVerdict(StrEnum):
@@ -109,6 +144,15 @@ class FundsRead:
     """The broker's summary of an account, received at the monotonic time `now_ns`."""
 
     funds: Funds
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRead:
+    """The broker's cash of an account by currency, received at the monotonic `now_ns`."""
+
+    account: AccountId
+    balances: tuple[CashBalance, ...]
     now_ns: int
 
 

@@ -17,6 +17,8 @@ from engine.domain.messages.feed import (
     DeliverNews,
     DeliverToRisk,
     OpenStream,
+    RefreshStream,
+    RowsStreamed,
     StreamLost,
     StreamReady,
 )
@@ -30,6 +32,7 @@ from engine.domain.messages.order import (
 )
 from engine.domain.messages.risk import (
     FundsRead,
+    LedgerRead,
     OrderChanged,
     PositionsRead,
 )
@@ -38,12 +41,58 @@ from engine.domain.values import (
     Execution,
     OrderId,
     OrderRow,
+    ProfitAndLoss,
+    SessionName,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartSession:
-    """Log in and get ready, and stay so."""
+    """Log in and get ready, and stay so.
+
+    A session that is started again is told what the one before it knew: its `epoch`, the
+    order whose conversation is on the wire, the orders that work and those looked for.
+    `guard` is what the journal says about its logins.
+    """
+
+    epoch: int = 0
+    in_turn: OrderId | None = None
+    working: tuple[OrderId, ...] = ()
+    looking: tuple[OrderId, ...] = ()
+    guard: "LoginGuarded | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginGuarded:
+    """How the last logins of a session went. The journal's LOGIN; the newest one counts.
+
+    `failures` counts brokerage logins that were refused in a row. `taken_over` is True
+    once the session was taken from another login, until a person allows it again.
+    `latched` is True when nothing more is tried before a person says so. Being locked out
+    by the broker takes a day; a restart must not forget how near it is.
+    """
+
+    session: SessionName
+    failures: int
+    taken_over: bool
+    latched: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryLogin:
+    """A person lets a session try to log in again, and to take over once more."""
+
+    session: SessionName
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadAccount:
+    """Read this account's positions and funds now; its risk has lost them."""
+
+    account: AccountId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +129,8 @@ class SessionCall(StrEnum):
     TRADES = "trades"
     POSITIONS = "positions"
     FUNDS = "funds"
+    LEDGER = "ledger"
+    PROFIT = "profit"
 
 
 class FailureKind(StrEnum):
@@ -118,6 +169,8 @@ class AuthStatusRead:
 
     call: SessionCall
     status: AuthStatus
+    sso_expires_ms: int | None = None
+    """What is left of the login itself, which a tickle tells; None when it was not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +208,17 @@ class TradesRead:
     executions: tuple[Execution, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfitRead:
+    """The running results of the session's accounts, read over REST."""
+
+    results: tuple[ProfitAndLoss, ...]
+
+
 SessionMessage: TypeAlias = (
     StartSession
+    | RetryLogin
+    | ReadAccount
     | AuthStatusRead
     | CallFailed
     | AccountsRead
@@ -165,9 +227,12 @@ SessionMessage: TypeAlias = (
     | TradesRead
     | PositionsRead
     | FundsRead
+    | LedgerRead
+    | ProfitRead
     | StreamReady
     | StreamLost
     | AuthStreamed
+    | RowsStreamed
     | RequestTurn
     | ReleaseTurn
     | RequestLookup
@@ -182,9 +247,9 @@ class CallGateway:
     """Make one of the session's own requests.
 
     Answered by `AuthStatusRead`, `AccountsRead`, `OrdersRead`, `TradesRead`,
-    `PositionsRead`, `FundsRead` or `CallDone`, or by `CallFailed`, always.
-    `account` goes with POSITIONS and FUNDS, `force` with ORDERS, `compete` with
-    OPEN_BROKERAGE, `message_ids` with SUPPRESS.
+    `PositionsRead`, `FundsRead`, `LedgerRead`, `ProfitRead` or `CallDone`, or by
+    `CallFailed`, always. `account` goes with POSITIONS, FUNDS and LEDGER, `force` with
+    ORDERS, `compete` with OPEN_BROKERAGE, `message_ids` with SUPPRESS.
     """
 
     call: SessionCall
@@ -223,6 +288,13 @@ class ParkOrder:
     healthy_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteGuard:
+    """Append the guard to the journal; it need not be confirmed."""
+
+    guard: LoginGuarded
+
+
 SessionEffect: TypeAlias = (
     CallGateway
     | GrantTurn
@@ -231,6 +303,8 @@ SessionEffect: TypeAlias = (
     | OpenStream
     | CloseStream
     | AnnounceSession
+    | RefreshStream
+    | WriteGuard
     | DeliverNews
     | DeliverToRisk
     | StartTimer

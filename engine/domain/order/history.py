@@ -5,10 +5,13 @@ records give the same order, whenever and however often.
 
 Rule 2: a terminal state that the broker announces waits until every execution that it
 counts has been seen. Until then the rest stays reserved.
+
+Rule 3: new terms are in force once their change is settled, and not before. Meanwhile the
+order counts as filled only when the larger quantity has filled, or the broker says so.
 """
 
 from collections.abc import Iterator
-from decimal import Decimal
+from dataclasses import replace
 from typing import assert_never
 
 from engine.domain.messages import (
@@ -16,41 +19,36 @@ from engine.domain.messages import (
     CancelOrder,
     DenyOrder,
     ExecutionSeen,
+    ModifyOrder,
+    ModifySettled,
     OrderAnswered,
     OrderDoubted,
     OrderExpired,
     OrderParked,
     OrderRecord,
     OrderRowSeen,
+    PromptRaised,
     ReplyDecided,
     Step,
     SubmitOrder,
 )
-from engine.domain.order.merge import Fills, closing_state, next_state_of_row
+from engine.domain.order.change import MODIFY_NOT_APPLIED, Change
+from engine.domain.order.facts import OrderFacts
+from engine.domain.order.merge import NOTHING, closing_state, next_state_of_row
 from engine.domain.order.transitions import TRANSITIONS
 from engine.domain.values import (
+    LIVE,
     TERMINAL,
-    AccountId,
     ApprovedTicket,
-    BrokerOrderId,
     BrokerStatus,
-    Coid,
-    Confidence,
-    ConId,
     Execution,
-    OrderId,
     OrderRow,
     OrderState,
     Outcome,
     OutcomeKind,
-    Pending,
-    Question,
     Reason,
-    Side,
     Source,
-    Ticket,
 )
-from engine.domain.views import OrderView
 
 _UNKNOWN = frozenset(
     {OrderState.SUBMITTING, OrderState.AWAITING_REPLY, OrderState.IN_DOUBT, OrderState.PARKED}
@@ -59,102 +57,16 @@ _UNKNOWN = frozenset(
 Anomaly = tuple[str, str]
 
 
-class OrderHistory:
+class OrderHistory(OrderFacts):
     """The state of one order. Its attributes are for reading."""
 
-    __slots__ = (
-        "_approved",
-        "_broker_filled",
-        "_closing",
-        "_created_at_ns",
-        "_ended_unseen",
-        "_order_id",
-        "_request_sha256",
-        "_state",
-        "_ticket",
-        "_updated_at_ns",
-        "attempts",
-        "body",
-        "broker_order_id",
-        "cancel_wanted",
-        "fills",
-        "pending",
-        "question",
-        "reason",
-        "reply",
-        "rounds",
-    )
-
-    def __init__(self) -> None:
-        self._state: OrderState | None = None
-        self._order_id: OrderId | None = None
-        self._ticket: Ticket | None = None
-        self._approved: ApprovedTicket | None = None
-        self._request_sha256 = ""
-        self._created_at_ns = 0
-        self._updated_at_ns = 0
-        self._closing: tuple[OrderState, Reason | None] | None = None
-        self._broker_filled = Decimal(0)
-        self._ended_unseen = False
-        self.body = b""
-        self.attempts = 0
-        self.rounds = 0
-        self.pending = Pending.NONE
-        self.cancel_wanted = False
-        self.reason: Reason | None = None
-        self.broker_order_id: BrokerOrderId | None = None
-        self.question: Question | None = None
-        self.reply: ReplyDecided | None = None
-        self.fills = Fills()
-
-    @property
-    def state(self) -> OrderState:
-        """The state; asking before the first record is a mistake."""
-        assert self._state is not None, "an order without its first record"
-        return self._state
-
-    @property
-    def state_known(self) -> bool:
-        """False until the first record."""
-        return self._state is not None
-
-    @property
-    def order_id(self) -> OrderId:
-        """Our name of the order."""
-        assert self._order_id is not None
-        return self._order_id
-
-    @property
-    def ticket(self) -> Ticket:
-        """What the client asked for."""
-        assert self._ticket is not None
-        return self._ticket
-
-    @property
-    def approved(self) -> ApprovedTicket:
-        """What risk let pass; a denied order has none."""
-        assert self._approved is not None
-        return self._approved
-
-    @property
-    def coid(self) -> Coid | None:
-        """The id on the wire; None for an order that risk denied."""
-        return None if self._approved is None else self._approved.coid
-
-    @property
-    def needs_lookup(self) -> bool:
-        """True while the broker knows something of this order that we do not."""
-        return self.state is OrderState.IN_DOUBT or self._closing is not None
+    __slots__ = ()
 
     def judge_row(self, row: OrderRow, source: Source) -> tuple[bool, tuple[Anomaly, ...]]:
         """Say whether the row would change anything, and what is odd about it."""
         trial = self._copy()
         anomalies = tuple(trial._apply_row(row, source))  # noqa: SLF001 - our own copy
         return trial._facts() != self._facts(), anomalies  # noqa: SLF001 - our own copy
-
-    def mismatch_of(self, execution: Execution) -> str | None:
-        """Say why an execution cannot be this order's, None when it can."""
-        return self._mismatch(execution.account, execution.conid, execution.side)
 
     def apply(self, record: OrderRecord, at_ns: int) -> tuple[Anomaly, ...]:
         """Take over what the record says; return what was odd about it."""
@@ -174,18 +86,44 @@ class OrderHistory:
                 yield from self._move(OrderState.DENIED, record.reason)
             case CancelOrder(cause=cause):
                 yield from self._apply_cancel(cause)
+            case ModifyOrder():
+                self._begin_change(record)
+            case ModifySettled():
+                yield from self._end_change(record)
             case AttemptStarted(number=number):
                 self.attempts = number
             case OrderAnswered(step=step, outcome=outcome):
                 yield from self._apply_answer(step, outcome)
-            case ReplyDecided():
-                self.rounds, self.reply = record.round, record
+            case PromptRaised() | ReplyDecided():
+                self._apply_question(record)
             case OrderRowSeen(row=row, source=source):
                 yield from self._apply_row(row, source)
             case ExecutionSeen(execution=execution):
                 yield from self._apply_execution(execution)
+            case OrderExpired() | OrderDoubted() | OrderParked():
+                yield from self._apply_verdict(record)
+            case _:
+                assert_never(record)
+
+    def _apply_question(self, record: PromptRaised | ReplyDecided) -> None:
+        match record:
+            case PromptRaised(question=question):
+                self.prompt = question
+                self._prompts = (*self._prompts, question.question_id)
+            case ReplyDecided(round=number):
+                self.reply = record
+                self.rounds = self.rounds if self.prompt else number
+            case _:
+                assert_never(record)
+
+    def _apply_verdict(
+        self, record: OrderExpired | OrderDoubted | OrderParked
+    ) -> Iterator[Anomaly]:
+        match record:
             case OrderExpired(reason=reason):
                 yield from self._end_unseen(OrderState.EXPIRED, reason)
+            case OrderDoubted() if self.change is not None:
+                self._doubt_change()
             case OrderDoubted(reason=reason):
                 yield from self._move(OrderState.IN_DOUBT, reason)
             case OrderParked(reason=reason):
@@ -209,14 +147,49 @@ class OrderHistory:
             reason = Reason(code="CANCELLED_BEFORE_SENT", message=f"cancelled unsent: {cause}")
             yield from self._move(OrderState.CANCELLED, reason)
         elif self.state not in TERMINAL:
-            self.pending = Pending.CANCEL
+            self._cancelling = True
+
+    def _begin_change(self, record: ModifyOrder) -> None:
+        if self.state in LIVE and self.change is None:
+            self.change = Change(wanted=record.change.terms, body=record.body)
+            self.rounds, self.reply, self.question, self._lapsed = 0, None, None, None
+
+    def _end_change(self, record: ModifySettled) -> Iterator[Anomaly]:
+        change, self.change = self.change, None
+        if self.state in TERMINAL:
+            return
+        self.reply = self.question = None
+        self.reason = record.reason
+        not_applied = record.reason is not None and record.reason.code == MODIFY_NOT_APPLIED
+        self._lapsed = change.wanted if change is not None and not_applied else None
+        if record.applied:
+            self._terms = record.terms
+        if self._is_filled():
+            yield from self._finish(OrderState.FILLED, None)
+        yield from self._settle()
+
+    def _doubt_change(self) -> None:
+        if self.change is not None:
+            self.change = replace(self.change, doubtful=True)
 
     def _apply_answer(self, step: Step, outcome: Outcome) -> Iterator[Anomaly]:
         if step is Step.CANCEL:
             if outcome.kind is OutcomeKind.REFUSED:
-                self.pending = Pending.NONE
+                self._cancelling = False
+            return
+        if step is Step.REPLY and self.prompt is not None:
+            # The order was at the broker before, and no answer to a prompt changes that.
+            self.prompt = self.reply = None
             return
         self.question = outcome.question
+        if step is Step.PLACE:
+            self.body = b""  # It was sent, and is never sent again; the journal has it.
+        if step is Step.MODIFY or (step is Step.REPLY and self.change is not None):
+            yield from self._apply_change_answer(step, outcome)
+        else:
+            yield from self._apply_submit_answer(step, outcome)
+
+    def _apply_submit_answer(self, step: Step, outcome: Outcome) -> Iterator[Anomaly]:
         match outcome.kind:
             case OutcomeKind.ACK:
                 yield from self._apply_ack(outcome)
@@ -237,6 +210,29 @@ class OrderHistory:
                 # voids; whether the order lives is for the broker to show.
                 if self.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}:
                     yield from self._move(OrderState.IN_DOUBT, outcome.reason)
+            case _:
+                assert_never(outcome.kind)
+
+    def _apply_change_answer(self, step: Step, outcome: Outcome) -> Iterator[Anomaly]:
+        """Take what the answer to a modify, or to its question, proves of the order.
+
+        What became of the change is a record of its own, `ModifySettled`.
+        """
+        match outcome.kind:
+            case OutcomeKind.ACK if outcome.broker_order_id in {None, self.broker_order_id}:
+                if outcome.broker_order_id is not None:
+                    yield from self._apply_ack(outcome)
+            case OutcomeKind.ACK:
+                # Two incarnations of one order may be live now.
+                self._doubt_change()
+                other, ours = outcome.broker_order_id, self.broker_order_id
+                yield ("modify_other_order", f"the answer names {other}, ours is {ours}")
+            case OutcomeKind.IN_DOUBT:
+                self._doubt_change()
+            case OutcomeKind.NOT_SENT if step is not Step.MODIFY:
+                self._doubt_change()  # As with a new order: the question is left behind.
+            case OutcomeKind.QUESTION | OutcomeKind.REFUSED | OutcomeKind.NOT_SENT:
+                pass
             case _:
                 assert_never(outcome.kind)
 
@@ -283,10 +279,10 @@ class OrderHistory:
             yield ("unknown_status", row.unknown_status)
         resurrected = self._is_resurrected_by(row)
         self.broker_order_id = self.broker_order_id or row.broker_order_id
-        self._broker_filled = max(self._broker_filled, row.filled_quantity or Decimal(0))
+        self._broker_filled = max(self._broker_filled, row.filled_quantity or NOTHING)
         filled = self.fills.quantity > 0
         if row.status in {BrokerStatus.PENDING_CANCEL, BrokerStatus.PRE_CANCELLED}:
-            self.pending = self.pending if self.state in TERMINAL else Pending.CANCEL
+            self._cancelling = self.state not in TERMINAL
         if resurrected:
             self._ended_unseen = False
             yield ("resurrected", f"{self.state} order is {row.status} at the broker")
@@ -296,7 +292,8 @@ class OrderHistory:
             reason = None
             if row.reason is not None:
                 reason = Reason(code="BROKER_CANCELLED", message=row.reason)
-            self._closing = (closing, reason)
+            counted = bool(row.filled_quantity) or (self._closing or (None, None, False))[2]
+            self._closing = (closing, reason, counted)
             if self.state in _UNKNOWN:
                 yield from self._move(OrderState.WORKING, None)
         target = next_state_of_row(self.state, row, filled=filled, source=source)
@@ -315,40 +312,35 @@ class OrderHistory:
         over = {BrokerStatus.INACTIVE, BrokerStatus.CANCELLED}
         return self.state is not OrderState.REJECTED or row.status not in over
 
-    def _mismatch(self, account: AccountId, conid: ConId | None, side: Side | None) -> str | None:
-        ours = self.ticket
-        if account != ours.account:
-            return f"account {account}, ours is {ours.account}"
-        if conid is not None and conid != ours.conid:
-            return f"conid {conid}, ours is {ours.conid}"
-        if side is not None and side is not ours.side:
-            return f"side {side}, ours is {ours.side}"
-        return None
-
     def _apply_execution(self, execution: Execution) -> Iterator[Anomaly]:
         mismatch = self.mismatch_of(execution)
         if mismatch is not None:
             yield ("identity_mismatch", mismatch)
             return
+        before = self.fills.quantity
         self.fills.add(execution)
         self.broker_order_id = self.broker_order_id or execution.broker_order_id
-        filled = self.fills.quantity
-        if filled > self.ticket.quantity:
-            yield ("overfill", f"filled {filled} of {self.ticket.quantity}")
-        if filled >= self.ticket.quantity:
+        filled, most = self.fills.quantity, self._quantity_most
+        if filled > most:
+            yield ("overfill", f"filled {filled} of {most}")
+        if self._is_filled():
             yield from self._finish(OrderState.FILLED, None)
-        elif self.state is not OrderState.CANCELLED:
+        elif self.state is not OrderState.CANCELLED and (
+            self.state is not OrderState.FILLED or filled < before
+        ):
             # A fill also reopens what we held for refused: it was at the broker after all.
+            # A correction reopens what is filled no more; a commission never does.
             yield from self._move(OrderState.PARTIALLY_FILLED, None)
         yield from self._settle()
 
     def _settle(self) -> Iterator[Anomaly]:
         if self._closing is None or self.state in TERMINAL:
             return
-        state, reason = self._closing
+        state, reason, counted = self._closing
         filled = self.fills.quantity
         if state is OrderState.FILLED:
-            if filled >= self.ticket.quantity:
+            # What was wanted may never have been in force; what the broker counts has filled.
+            if self._is_filled() or (counted and filled >= self._broker_filled):
                 yield from self._finish(OrderState.FILLED, None)
         elif filled >= self._broker_filled:
             if state is OrderState.REJECTED and filled > 0:
@@ -357,7 +349,12 @@ class OrderHistory:
 
     def _finish(self, state: OrderState, reason: Reason | None) -> Iterator[Anomaly]:
         self._closing = None
-        self.pending = Pending.NONE
+        if self.change is not None:
+            # The fills may show that the change was taken, whoever was to tell us so.
+            filled, wanted = self.fills.quantity, self.change.wanted
+            in_full = state is OrderState.FILLED and filled == wanted.quantity
+            if in_full or filled > self.terms.quantity:
+                self._terms = wanted
         yield from self._move(state, reason)
 
     def _move(self, state: OrderState, reason: Reason | None) -> Iterator[Anomaly]:
@@ -369,52 +366,11 @@ class OrderHistory:
         self._state = state
         self.reason = reason
         if state in TERMINAL:
-            self.pending = Pending.NONE
-            self._closing = None
-
-    def _facts(self) -> tuple[object, ...]:
-        return (
-            self._state,
-            self.broker_order_id,
-            self.pending,
-            self._closing,
-            self._broker_filled,
-            self.reason,
-            self._ended_unseen,
-        )
+            self._closing = self.change = self.prompt = None
+            self._cancelling = False
 
     def _copy(self) -> "OrderHistory":
         copy = OrderHistory()
-        for name in OrderHistory.__slots__:
+        for name in OrderFacts.__slots__:
             setattr(copy, name, getattr(self, name))
         return copy
-
-    def snapshot(self, seq: int) -> OrderView:
-        """Return the order as it is shown."""
-        ticket = self.ticket
-        doubtful = {OrderState.IN_DOUBT, OrderState.PARKED, OrderState.SUBMITTING}
-        return OrderView(
-            order_id=self.order_id,
-            client_order_id=ticket.client_order_id,
-            account=ticket.account,
-            conid=ticket.conid,
-            symbol=ticket.symbol,
-            side=ticket.side,
-            type=ticket.type,
-            quantity=ticket.quantity,
-            filled_quantity=self.fills.quantity,
-            average_price=self.fills.average_price,
-            limit_price=ticket.limit_price,
-            tif=ticket.tif,
-            strategy=ticket.strategy,
-            state=self.state,
-            pending=self.pending,
-            confidence=(Confidence.UNCONFIRMED if self.state in doubtful else Confidence.CONFIRMED),
-            reason=self.reason,
-            coid=self.coid,
-            broker_order_id=self.broker_order_id,
-            created_at_ns=self._created_at_ns,
-            updated_at_ns=self._updated_at_ns,
-            seq=seq,
-            request_sha256=self._request_sha256,
-        )

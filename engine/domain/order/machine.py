@@ -7,8 +7,8 @@ to the journal. So the order is what its records make of it, live or replayed.
 
 Rule 3: nothing is sent before the record that announces it is durable.
 
-Rule 4: an answer that proves nothing makes the order IN_DOUBT. Silence, an error of the
-server or a missing row is never a rejection, and nothing is sent a second time.
+Rule 4: an answer that proves nothing makes the order IN_DOUBT, or its change. Silence, an
+error of the server or a missing row is never a rejection, and nothing is sent a second time.
 
 Rule 5: fills come from executions. A status never makes one.
 """
@@ -17,12 +17,12 @@ from typing import Final, assert_never
 
 from engine.domain.messages import (
     AttemptStarted,
-    CancelAtBroker,
     CancelOrder,
     DenyOrder,
     ExecutionSeen,
     ForgetOrder,
-    LearnAlias,
+    ModifyOrder,
+    ModifySettled,
     OrderAnswered,
     OrderDoubted,
     OrderEffect,
@@ -31,84 +31,60 @@ from engine.domain.messages import (
     OrderParked,
     OrderRecord,
     OrderRowSeen,
-    PlaceAtBroker,
+    PromptRaised,
     RecordCommitted,
     RecordFailed,
-    ReleaseTurn,
-    ReplyAtBroker,
     ReplyDecided,
-    ReportAnomaly,
-    RequestLookup,
-    RequestTurn,
     StartTimer,
-    Step,
-    StopLookup,
-    StopTimer,
     SubmitOrder,
     TimerFired,
     TurnGranted,
     TurnRefused,
-    WriteRecord,
 )
-from engine.domain.order.history import OrderHistory
+from engine.domain.order.change import MODIFY_NOT_APPLIED, Shown, shown_by
+from engine.domain.order.conversation import TURN_WAIT_MS_MAX, OrderConversation
 from engine.domain.values import (
     TERMINAL,
-    Answer,
+    OrderRow,
     OrderState,
-    Outcome,
-    OutcomeKind,
     Pending,
-    Question,
     Reason,
+    Source,
 )
-from engine.domain.views import OrderView
 
-TURN_WAIT_MS_MAX: Final = 30_000
-"""An order that got no turn for so long is stale: it ends unsent."""
+OLD_TERMS_MS: Final = 60_000
+"""Polls that show the old terms for so long mean that a doubtful change was not taken."""
 
-ROUNDS_MAX: Final = 10
-"""More questions about one order than this are declined."""
-
-CANCEL_RETRY_MS: Final = (5_000, 15_000, 45_000, 300_000)
-"""Waits between repeated cancels; a cancel by id is idempotent at the broker."""
+_OLD_ROWS_MIN: Final = 2
 
 
-class Order(OrderHistory):
+class Order(OrderConversation):
     """Decides what happens next. `handle` returns what must be done, in order."""
 
-    __slots__ = (
-        "_cancel_durable",
-        "_cancel_tries",
-        "_in_flight",
-        "_looking",
-        "_turn",
-        "_turn_wanted",
-        "_void",
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._turn: TurnGranted | None = None
-        self._turn_wanted = False
-        self._looking = False
-        self._cancel_durable = False
-        self._cancel_tries = 0
-        self._in_flight = False
-        self._void = False
+    __slots__ = ()
 
     def handle(self, message: OrderMessage, at_ns: int) -> tuple[OrderEffect, ...]:
         """Take one message; `at_ns` is wall time, for the journal and the views only."""
         if self._void:
             return ()  # Its first record was refused: nothing may follow in the journal.
+        effects = self._handle(message, at_ns)
+        waited = self._take_next_prompt(at_ns)
+        return (*effects, *waited) if waited else effects
+
+    def _handle(self, message: OrderMessage, at_ns: int) -> tuple[OrderEffect, ...]:
         match message:
             case SubmitOrder() | DenyOrder():
                 return self._record(message, at_ns, confirm=isinstance(message, SubmitOrder))
             case CancelOrder():
                 return self._cancel(message, at_ns)
+            case ModifyOrder():
+                return self._modify(message, at_ns)
+            case PromptRaised():
+                return self._prompted(message, at_ns)
             case TurnGranted():
-                return self._start_attempt(message, at_ns)
+                return self._granted(message, at_ns)
             case TurnRefused(reason=reason):
-                return self._expire(reason, at_ns)
+                return self._give_up_turn(reason, at_ns)
             case RecordCommitted(record=record):
                 return self._continue_after(record, at_ns)
             case RecordFailed():
@@ -120,50 +96,56 @@ class Order(OrderHistory):
             case TimerFired(name=name):
                 return self._timer(name, at_ns)
             case (
-                AttemptStarted() | ReplyDecided() | OrderExpired() | OrderDoubted() | OrderParked()
+                AttemptStarted()
+                | ReplyDecided()
+                | ModifySettled()
+                | OrderExpired()
+                | OrderDoubted()
+                | OrderParked()
             ):
                 # Our own records; a shell never tells them.
                 return (self._anomaly("unexpected_message", type(message).__name__),)
             case _:
                 assert_never(message)
 
-    def _news(self, message: OrderRowSeen | ExecutionSeen, at_ns: int) -> tuple[OrderEffect, ...]:
-        """Write down what is new; report what cannot be ours; pass over the rest."""
-        if isinstance(message, OrderRowSeen):
-            changed, odd = self.judge_row(message.row, message.source)
-        else:
-            wrong = self.mismatch_of(message.execution)
-            odd = () if wrong is None else (("identity_mismatch", wrong),)
-            changed = wrong is None and self.fills.is_news(message.execution)
-        if changed:
-            return self._record(message, at_ns)
-        return tuple(self._anomaly(kind, detail) for kind, detail in odd)
-
     def replay(self, record: OrderRecord, at_ns: int) -> None:
         """Apply a record of the journal; nothing is done again."""
         self.apply(record, at_ns)
         self._cancel_durable = self.cancel_wanted
 
-    def resume(self, at_ns: int) -> tuple[OrderEffect, ...]:
-        """Say what a rebuilt order needs after a restart.
+    def resume(
+        self, at_ns: int, *, failed: str | None = None, on_wire: bool = False
+    ) -> tuple[OrderEffect, ...]:
+        """Say what a rebuilt order needs, after a restart or after its actor failed.
 
         An intent without an attempt was never sent and ends; an attempt without an
         outcome, or with a question open, may be live: the old session's questions are
-        void, and its silence proves nothing.
+        void, and its silence proves nothing. A change that is not settled may have been
+        taken or not.
+
+        `failed` says why the actor before died; the order is unconfirmed then until the
+        broker shows it. With `on_wire`, the answer to a request of that actor comes here.
         """
+        self._in_flight = on_wire
+        if not on_wire:
+            self.prompt = None
+        elif self.prompt is None:
+            # The turn of the actor before; it was used, so its times do not matter.
+            self._turn = TurnGranted(order_id=self.order_id, session_epoch=0, send_by_ns=0)
+            self._turn_wanted = True
         if self.state in TERMINAL:
             return self._aliases(known_before=False)
+        self._unseen = failed is not None
+        why = failed or "the engine restarted"
         if self.state is OrderState.SUBMITTING and self.attempts == 0:
-            reason = Reason(code="EXPIRED_UNSENT", message="the engine restarted before sending")
+            reason = Reason(code="EXPIRED_UNSENT", message=f"{why} before sending")
             return self._expire(reason, at_ns)
-        if self.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}:
-            reason = Reason(
-                code="RESTARTED", message="the engine restarted before the outcome was known"
-            )
+        change_open = self.change is not None and not self.change.doubtful
+        if change_open or self.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}:
+            reason = Reason(code="RESTARTED", message=f"{why} before the outcome was known")
             doubted = OrderDoubted(order_id=self.order_id, reason=reason)
             return (*self._record(doubted, at_ns), *self._aliases(known_before=False))
-        effects = self._aliases(known_before=False)
-        return (*effects, *self._follow_lookup())
+        return (*self._aliases(known_before=False), *self._follow_lookup())
 
     # --- commands ----------------------------------------------------------------------
 
@@ -171,12 +153,16 @@ class Order(OrderHistory):
         if self.state in TERMINAL or (self.cancel_wanted and self.pending is Pending.CANCEL):
             return ()  # Nothing to cancel, or under way already: the retries are ours.
         unsent = self.state is OrderState.SUBMITTING and self.attempts == 0
-        return self._record(message, at_ns, confirm=not unsent)
+        effects = self._record(message, at_ns, confirm=not unsent)
+        if not self._is_change_unsent():
+            return effects
+        reason = Reason(code="CANCELLED_BEFORE_SENT", message="cancelled before it was changed")
+        return (*effects, *self._settle_change(at_ns, applied=False, reason=reason))
 
-    # --- the conversation with the broker ------------------------------------------------
+    # --- the journal -------------------------------------------------------------------
 
     def _continue_after(self, record: str, at_ns: int) -> tuple[OrderEffect, ...]:
-        if record == SubmitOrder.__name__:
+        if record in {SubmitOrder.__name__, ModifyOrder.__name__}:
             return self._want_turn()
         if record == AttemptStarted.__name__:
             return self._place(at_ns)
@@ -196,127 +182,85 @@ class Order(OrderHistory):
             self._void = True
             forget = ForgetOrder(order_id=self.order_id, account=self.ticket.account)
             return (anomaly, forget)
+        if failed.record == ModifyOrder.__name__ and self._is_change_unsent():
+            settled = self._settle_change(at_ns, applied=False, reason=failed.reason)
+            return (*settled, anomaly)
+        if failed.record == ReplyDecided.__name__ and self.prompt is not None:
+            self.prompt = self.reply = None  # It stays unanswered; the order is as it was.
+            return (anomaly,)
+        if failed.record == ReplyDecided.__name__ and self.change is not None:
+            doubted = OrderDoubted(order_id=self.order_id, reason=failed.reason)
+            return (*self._record(doubted, at_ns), *self._release_turn(), anomaly)
         return (*self._release_turn(), anomaly)
 
-    def _want_turn(self) -> tuple[OrderEffect, ...]:
-        if self.state is not OrderState.SUBMITTING:
-            return ()  # Cancelled while the intent was being written.
-        self._turn_wanted = True
-        return (
-            StartTimer(name="turn", delay_ms=TURN_WAIT_MS_MAX),
-            RequestTurn(order_id=self.order_id, session=self.approved.session),
-        )
+    # --- news --------------------------------------------------------------------------
 
-    def _start_attempt(self, turn: TurnGranted, at_ns: int) -> tuple[OrderEffect, ...]:
-        if self.state is not OrderState.SUBMITTING or self.attempts > 0:
-            # It ended while it waited, or it was sent before: never twice.
-            return (ReleaseTurn(order_id=self.order_id, session=self.approved.session),)
-        self._turn = turn
-        attempt = AttemptStarted(order_id=self.order_id, number=1, session_epoch=turn.session_epoch)
-        return (StopTimer(name="turn"), *self._record(attempt, at_ns, confirm=True))
+    def _news(self, message: OrderRowSeen | ExecutionSeen, at_ns: int) -> tuple[OrderEffect, ...]:
+        """Write down what is new; report what cannot be ours; pass over the rest."""
+        if isinstance(message, OrderRowSeen):
+            changed, odd = self.judge_row(message.row, message.source)
+        else:
+            wrong = self.mismatch_of(message.execution)
+            odd = () if wrong is None else (("identity_mismatch", wrong),)
+            changed = wrong is None and self.fills.is_news(message.execution)
+        if changed or (self._unseen and not odd):
+            self._unseen = False
+            effects = self._record(message, at_ns)
+        else:
+            effects = tuple(self._anomaly(kind, detail) for kind, detail in odd)
+        if any(kind == "identity_mismatch" for kind, _ in odd):
+            return effects
+        more = self._weigh(message, at_ns)
+        return (*effects, *more) if more else effects
 
-    def _place(self, at_ns: int) -> tuple[OrderEffect, ...]:
-        assert self._turn is not None
-        if self.cancel_wanted:
-            # The cancel came while the attempt was being written: not a byte has left.
-            reason = Reason(code="CANCELLED_BEFORE_SENT", message="cancelled before it was sent")
-            unsent = Outcome(kind=OutcomeKind.NOT_SENT, reason=reason)
-            answer = OrderAnswered(order_id=self.order_id, step=Step.PLACE, outcome=unsent)
-            return self._answered(answer, at_ns)
-        self._in_flight = True
-        return (
-            PlaceAtBroker(
-                order_id=self.order_id,
-                session=self.approved.session,
-                account=self.ticket.account,
-                body=self.body,
-                send_by_ns=self._turn.send_by_ns,
-            ),
-        )
-
-    def _answered(self, message: OrderAnswered, at_ns: int) -> tuple[OrderEffect, ...]:
-        if message.step is not Step.CANCEL:
-            self._in_flight = False
-        effects = list(self._record(message, at_ns))
-        if message.step is Step.CANCEL:
-            if message.outcome.kind is OutcomeKind.REFUSED and self.state not in TERMINAL:
-                # "Does not exist" and "inactive" are not proof of anything: look.
-                effects.append(StopTimer(name="cancel"))
-                effects.extend(self._look())
-            return tuple(effects)
-        if message.outcome.kind is OutcomeKind.QUESTION and self.question is not None:
-            if self.reply is not None and not self.reply.confirmed:
-                return (*effects, *self._doubt_endless_questions(at_ns))
-            decided = self._decide(self.question)
-            return (*effects, *self._record(decided, at_ns, confirm=True))
-        return (*effects, *self._release_turn())
-
-    def _doubt_endless_questions(self, at_ns: int) -> tuple[OrderEffect, ...]:
-        """Give the lane back when even a no is answered with another question."""
-        reason = Reason(
-            code="QUESTION_AFTER_DECLINE",
-            message="the broker asked again after its question was declined",
-        )
-        doubted = OrderDoubted(order_id=self.order_id, reason=reason)
-        return (*self._record(doubted, at_ns), *self._release_turn())
-
-    def _decide(self, question: Question) -> ReplyDecided:
-        policy = self.approved.questions
-        answers = [policy.answers.get(kind, policy.default) for kind in question.message_ids]
-        confirmed = (
-            bool(answers)
-            and all(answer is Answer.ACCEPT for answer in answers)
-            and self.rounds < ROUNDS_MAX
-            and not self.cancel_wanted
-        )
-        return ReplyDecided(
-            order_id=self.order_id,
-            question_id=question.question_id,
-            confirmed=confirmed,
-            round=self.rounds + 1,
-        )
-
-    def _reply(self) -> tuple[OrderEffect, ...]:
-        assert self.reply is not None
+    def _weigh(self, message: OrderRowSeen | ExecutionSeen, at_ns: int) -> tuple[OrderEffect, ...]:
+        """See whether the news settles a change, or a search."""
         if self.state in TERMINAL:
-            return self._release_turn()  # It ended while the decision was being written.
-        self._in_flight = True
-        return (
-            ReplyAtBroker(
-                order_id=self.order_id,
-                session=self.approved.session,
-                question_id=self.reply.question_id,
-                # A cancel that came meanwhile turns a yes into a no; never the reverse.
-                confirmed=self.reply.confirmed and not self.cancel_wanted,
-            ),
-        )
-
-    def _send_cancel(self) -> tuple[OrderEffect, ...]:
-        if not self._cancel_durable or self.broker_order_id is None or self.state in TERMINAL:
             return ()
-        delay_ms = CANCEL_RETRY_MS[min(self._cancel_tries, len(CANCEL_RETRY_MS) - 1)]
-        self._cancel_tries += 1
-        return (
-            CancelAtBroker(
-                order_id=self.order_id,
-                session=self.approved.session,
-                account=self.ticket.account,
-                broker_order_id=self.broker_order_id,
-            ),
-            StartTimer(name="cancel", delay_ms=delay_ms),
-        )
+        if isinstance(message, ExecutionSeen):
+            if self.change is not None and 0 < self.terms.quantity < self.fills.quantity:
+                return self._settle_change(at_ns, applied=True, reason=None)
+            return ()
+        if self.change is not None:
+            return self._weigh_change(message.row, message.source, at_ns)
+        if self.lapsed is not None and self._shown(message.row) is Shown.NEW:
+            settled = ModifySettled(
+                order_id=self.order_id, applied=True, terms=self.lapsed, reason=None
+            )
+            late = self._anomaly("modified_late", "the broker shows terms held for not applied")
+            return (*self._record(settled, at_ns), late)
+        if self.needs_lookup or message.source is Source.STREAM or message.row.status is None:
+            return ()
+        return self._stop_looking()  # It was looked for to be seen, and now it is.
+
+    def _shown(self, row: OrderRow) -> Shown:
+        new = self.lapsed if self.change is None else self.change.wanted
+        assert new is not None
+        return shown_by(row, self.ticket.type, old=self.terms, new=new)
+
+    def _weigh_change(self, row: OrderRow, source: Source, at_ns: int) -> tuple[OrderEffect, ...]:
+        assert self.change is not None
+        shown = self._shown(row)
+        if shown is Shown.NEW:
+            return self._settle_change(at_ns, applied=True, reason=None)
+        if shown is not Shown.OLD or source is Source.STREAM or not self.change.doubtful:
+            return ()
+        self._old_rows += 1
+        return (StartTimer(name="modify", delay_ms=OLD_TERMS_MS),) if self._old_rows == 1 else ()
 
     # --- time --------------------------------------------------------------------------
 
     def _timer(self, name: str, at_ns: int) -> tuple[OrderEffect, ...]:
-        if name == "turn" and self.state is OrderState.SUBMITTING and self.attempts == 0:
+        if name == "turn":
             reason = Reason(
                 code="TURN_TIMEOUT",
-                message=f"no turn to send within {TURN_WAIT_MS_MAX} ms; the order was not sent",
+                message=f"no turn to send within {TURN_WAIT_MS_MAX} ms; nothing was sent",
             )
-            return self._expire(reason, at_ns)
+            return self._give_up_turn(reason, at_ns)
         if name == "cancel" and self.pending is Pending.CANCEL:
             return self._send_cancel()
+        if name == "modify" and self.change is not None:
+            return self._hold_change_for_lapsed(at_ns)
         if name == "park" and self.state is OrderState.IN_DOUBT:
             reason = Reason(
                 code="NO_PROOF",
@@ -325,80 +269,18 @@ class Order(OrderHistory):
             )
             return self._record(OrderParked(order_id=self.order_id, reason=reason), at_ns)
         if name == "park" and self.needs_lookup:
-            # The broker counts fills that it does not show; nobody may forget about it.
+            # The broker counts fills, or has terms, that it does not show; nobody may forget.
             self._looking = False
-            return (self._anomaly("executions_missing", f"{self.state}"), *self._look())
+            kind = "executions_missing" if self.change is None else "modify_unproven"
+            return (self._anomaly(kind, f"{self.state}"), *self._look())
+        if name == "park":
+            self._looking = False  # The session has given up a search that nothing hangs on.
         return ()
 
-    def _expire(self, reason: Reason, at_ns: int) -> tuple[OrderEffect, ...]:
-        if self.state is not OrderState.SUBMITTING or self.attempts > 0:
-            return ()
-        return self._record(OrderExpired(order_id=self.order_id, reason=reason), at_ns)
-
-    # --- what follows from a record ------------------------------------------------------
-
-    def _record(
-        self, record: OrderRecord, at_ns: int, *, confirm: bool = False
-    ) -> tuple[OrderEffect, ...]:
-        """Apply the record, have it written, and do what its consequences ask for."""
-        was_terminal = self.state in TERMINAL if self.state_known else False
-        had_alias = self.broker_order_id is not None
-        filled = self.fills.quantity
-
-        anomalies = self.apply(record, at_ns)
-
-        effects: list[OrderEffect] = [
-            WriteRecord(record=record, view=self.view(), confirm=confirm),
-            *(self._anomaly(kind, detail) for kind, detail in anomalies),
-            *self._aliases(known_before=had_alias),
-        ]
-        if was_terminal and self.fills.quantity > filled:
-            effects.append(self._anomaly("late_fill", f"filled {self.fills.quantity}"))
-        if self.state in TERMINAL and not was_terminal:
-            if self._turn_wanted:
-                effects.append(StopTimer(name="turn"))
-                if not self._in_flight:
-                    # A request on the wire keeps the lane: its answer ends the turn.
-                    effects.extend(self._release_turn())
-            effects.append(StopTimer(name="cancel"))
-        effects.extend(self._follow_lookup())
-        return tuple(effects)
-
-    def _aliases(self, *, known_before: bool) -> tuple[OrderEffect, ...]:
-        if known_before or self.broker_order_id is None:
-            return ()
-        learned = LearnAlias(
-            order_id=self.order_id,
-            account=self.ticket.account,
-            broker_order_id=self.broker_order_id,
-        )
-        # A cancel that waited for the order to be seen fires now.
-        return (learned, *self._send_cancel())
-
-    def _follow_lookup(self) -> tuple[OrderEffect, ...]:
-        if self.needs_lookup:
-            return self._look()
-        if not self._looking:
-            return ()
-        self._looking = False
-        return (StopLookup(order_id=self.order_id, session=self.approved.session),)
-
-    def _look(self) -> tuple[OrderEffect, ...]:
-        if self._looking:
-            return ()
-        self._looking = True
-        return (RequestLookup(order_id=self.order_id, session=self.approved.session),)
-
-    def _release_turn(self) -> tuple[OrderEffect, ...]:
-        if not self._turn_wanted:
-            return ()
-        self._turn_wanted = False
-        self._turn = None
-        return (ReleaseTurn(order_id=self.order_id, session=self.approved.session),)
-
-    def _anomaly(self, kind: str, detail: str) -> ReportAnomaly:
-        return ReportAnomaly(machine="order", kind=kind, detail=f"{self.order_id}: {detail}")
-
-    def view(self, seq: int = 0) -> OrderView:
-        """Return the order as it is shown; `seq` is filled in once it is durable."""
-        return self.snapshot(seq)
+    def _hold_change_for_lapsed(self, at_ns: int) -> tuple[OrderEffect, ...]:
+        rows, self._old_rows = self._old_rows, 0
+        if rows < _OLD_ROWS_MIN:
+            return ()  # One row of a minute ago is no proof; the next one starts over.
+        text = f"the broker's rows showed the old terms for {OLD_TERMS_MS // 1_000} s"
+        reason = Reason(code=MODIFY_NOT_APPLIED, message=text)
+        return self._settle_change(at_ns, applied=False, reason=reason)

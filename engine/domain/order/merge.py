@@ -8,6 +8,7 @@ Rule 2: quantities that the broker reports only grow.
 Rule 3: a row that says less than we know changes nothing.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -23,6 +24,8 @@ from engine.domain.values import (
     execution_root,
 )
 
+NOTHING: Final = Decimal(0)
+
 _QUANTIZED_BELOW: Final = 18
 
 
@@ -32,11 +35,11 @@ class Fills:
     __slots__ = ("_by_root",)
 
     def __init__(self) -> None:
-        self._by_root: dict[str, Execution] = {}
+        self._by_root: dict[str, Execution] | None = None  # Most orders rest without a fill.
 
     def is_news(self, execution: Execution) -> bool:
         """True when `add` would change something."""
-        known = self._by_root.get(execution_root(execution.execution_id))
+        known = (self._by_root or {}).get(execution_root(execution.execution_id))
         if known is None:
             return True
         if execution.execution_id == known.execution_id:
@@ -46,6 +49,8 @@ class Fills:
     def add(self, execution: Execution) -> None:
         """Count a new fill, put a correction in its place, or take over a commission."""
         root = execution_root(execution.execution_id)
+        if self._by_root is None:
+            self._by_root = {}
         known = self._by_root.get(root)
         if known is not None and execution.execution_id == known.execution_id:
             execution = replace(known, commission=execution.commission)
@@ -54,7 +59,7 @@ class Fills:
     @property
     def quantity(self) -> Decimal:
         """The sum of all fills."""
-        return sum((fill.quantity for fill in self._by_root.values()), Decimal(0))
+        return sum((fill.quantity for fill in self._fills()), NOTHING)
 
     @property
     def average_price(self) -> Decimal | None:
@@ -62,14 +67,17 @@ class Fills:
         quantity = self.quantity
         if quantity == 0:
             return None
-        value = sum((fill.quantity * fill.price for fill in self._by_root.values()), Decimal(0))
+        value = sum((fill.quantity * fill.price for fill in self._fills()), NOTHING)
         price = value / quantity
         exact = price.adjusted() >= _QUANTIZED_BELOW  # So large a price has no such digits.
         return (price if exact else price.quantize(Decimal("1e-8"))).normalize()
 
     def all(self) -> tuple[Execution, ...]:
         """Return the executions in order of their ids, whatever order they came in."""
-        return tuple(self._by_root[root] for root in sorted(self._by_root))
+        return tuple(fill for _, fill in sorted((self._by_root or {}).items()))
+
+    def _fills(self) -> Iterable[Execution]:
+        return () if self._by_root is None else self._by_root.values()
 
 
 _STATE_OF_STATUS: Final = {
@@ -121,7 +129,9 @@ def closing_state(row: OrderRow, *, cancel_wanted: bool, filled: bool) -> OrderS
     """Return the terminal state that a row announces, None when it announces none.
 
     The broker reports what a destination refused as `Cancelled` with a reason of the
-    system; after a fill or a cancel of ours it is a cancel all the same.
+    system; after a fill or a cancel of ours it is a cancel all the same. An order whose
+    time in force is over ends as `Cancelled`, too, and no row says that this was why. So
+    it is CANCELLED here: EXPIRED is only what is known never to have been sent.
     """
     if row.status is BrokerStatus.FILLED:
         return OrderState.FILLED

@@ -1,10 +1,10 @@
 """An account's risk: its limits, its exposure, its checks and the machine that owns them.
 
-Rule 1: only this package makes an `ApprovedTicket`.
+Rule 1: only this package makes an `ApprovedTicket` or an `ApprovedChange`.
 """
 
 from engine.domain.risk.account import AccountRisk
-from engine.domain.risk.checks import CHECKS, Inputs, check_order
+from engine.domain.risk.checks import CHECKS, check_order
 from engine.domain.risk.effects import (
     LimitsChanged,
     ObserveChecks,
@@ -14,6 +14,7 @@ from engine.domain.risk.effects import (
     StartOrder,
 )
 from engine.domain.risk.exposure import Exposure
+from engine.domain.risk.inputs import Former, Inputs
 from engine.domain.risk.limits import Limit, Limits, Setting, limits_view
 from engine.domain.risk.policy import (
     Change,
@@ -33,6 +34,7 @@ __all__ = [
     "Check",
     "Code",
     "Exposure",
+    "Former",
     "Inputs",
     "Level",
     "Limit",

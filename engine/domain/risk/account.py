@@ -11,13 +11,15 @@ nothing.
 """
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Final, assert_never
 
 from engine.domain.messages import (
+    ChangeAnswer,
     DenyOrder,
     FundsRead,
     HaltScope,
+    LedgerRead,
     OrderChanged,
     OrderForgotten,
     PositionFilled,
@@ -26,12 +28,13 @@ from engine.domain.messages import (
     ProfitSeen,
     ReportAnomaly,
     RequestAnswer,
+    RequestChange,
     RequestOrder,
     RequestVerdict,
     ResumeScope,
     SessionChanged,
 )
-from engine.domain.risk.checks import Inputs, check_order
+from engine.domain.risk.checks import check_order
 from engine.domain.risk.effects import (
     LimitsChanged,
     ObserveChecks,
@@ -40,30 +43,38 @@ from engine.domain.risk.effects import (
     StartDenied,
     StartOrder,
 )
-from engine.domain.risk.exposure import ZERO, Exposure, measure
+from engine.domain.risk.exposure import ZERO, Exposure, Reservation, measure
+from engine.domain.risk.figures import Figures, age_ms
 from engine.domain.risk.holdings import Holdings
-from engine.domain.risk.limits import Limits, limits_view
+from engine.domain.risk.inputs import Former, Inputs, with_terms
+from engine.domain.risk.limits import EXACT, Limits, limits_view
+from engine.domain.risk.pricing import Missing
 from engine.domain.risk.reservations import Reservations
 from engine.domain.risk.verdict import Code
 from engine.domain.values import (
+    LIVE,
     AccountId,
+    ApprovedChange,
     ApprovedTicket,
     ClientOrderId,
     ConId,
     OrderId,
+    Quote,
     Reason,
     Scope,
     ScopeKind,
     SessionName,
     SessionState,
+    Terms,
     Ticket,
     TradingState,
 )
-from engine.domain.views import AccountView, Aged, LimitsView, OrderView, PositionView
+from engine.domain.views import AccountView, LimitsView, OrderView, PositionView
 
 Effects = tuple[RiskEffect, ...]
 
-NS_PER_MS: Final = 1_000_000
+CHANGE_LOST_NS: Final = 60_000_000_000
+"""A change that the order's news has not shown after so long never reached the order."""
 
 
 class AccountRisk:
@@ -93,8 +104,7 @@ class AccountRisk:
         self._keys: dict[ClientOrderId, tuple[OrderId, str]] = {}
         self._unwritten: dict[OrderId, ClientOrderId] = {}
         self._reservations = Reservations()
-        self._currency: str | None = None
-        self._figures: dict[str, tuple[Decimal, int]] = {}
+        self._figures = Figures()
 
     @property
     def limits(self) -> Limits:
@@ -135,16 +145,42 @@ class AccountRisk:
             same = request_sha256 == message.request_sha256
             verdict = RequestVerdict.REPEATED if same else RequestVerdict.CONFLICT
             return RequestAnswer(verdict=verdict, order_id=order_id), ()
-        verdicts = check_order(self._inputs(message))
+        inputs = self._inputs(message)
+        verdicts = check_order(inputs)
         observe = ObserveChecks(account=self.account, verdicts=verdicts)
         self._keys[ticket.client_order_id] = (message.order_id, message.request_sha256)
         self._unwritten[message.order_id] = ticket.client_order_id
         if reason := verdicts[-1].reason:
             answer = RequestAnswer(verdict=RequestVerdict.DENIED, order_id=message.order_id)
             return answer, (observe, StartDenied(denied=_deny(message, reason)))
-        self._reservations.reserve(message)
+        with localcontext(EXACT):
+            units = inputs.units
+        assert not isinstance(units, Missing), "an order without a quantity passed its checks"
+        self._reservations.reserve(message, units)
         answer = RequestAnswer(verdict=RequestVerdict.APPROVED, order_id=message.order_id)
-        return answer, (observe, StartOrder(approved=self._approve(message)))
+        approved = self._approve(message, ZERO if ticket.cash_quantity is None else units)
+        return answer, (observe, StartOrder(approved=approved))
+
+    def change(self, message: RequestChange) -> tuple[ChangeAnswer, Effects]:
+        """Approve new terms and reserve the larger, or say why not. It denies no order."""
+        view = message.view
+        assert view.account == self.account
+        reservation = self._reservations.get(view.order_id)
+        refused = self._unchangeable(message, reservation)
+        if refused is not None or reservation is None:
+            return ChangeAnswer(refused=refused, change=None), ()
+        verdicts = check_order(self._inputs_of_change(message, reservation))
+        observe = ObserveChecks(account=self.account, verdicts=verdicts, change=True)
+        if reason := verdicts[-1].reason:
+            return ChangeAnswer(refused=reason, change=None), (observe,)
+        self._reservations.change(view.order_id, message.terms, message.now_ns)
+        change = ApprovedChange(
+            order_id=view.order_id,
+            terms=message.terms,
+            policy_hash=self._limits.policy_hash,
+            by=message.by,
+        )
+        return ChangeAnswer(refused=None, change=change), (observe,)
 
     def handle(self, message: RiskMessage) -> Effects:
         """Take the news and return what must be done; mostly nothing."""
@@ -160,10 +196,8 @@ class AccountRisk:
                     self._fill(fill)
             case PositionsRead():
                 return self._replace_positions(message)
-            case FundsRead():
-                self._note_funds(message)
-            case ProfitSeen():
-                self._note_profit(message)
+            case FundsRead() | LedgerRead() | ProfitSeen():
+                self._note_figures(message)
             case SessionChanged():
                 self._session = message
             case LimitsChanged(limits=limits, file_error=file_error):
@@ -177,17 +211,19 @@ class AccountRisk:
                 assert_never(message)
         return ()
 
-    def exposure(self, conid: ConId) -> Exposure:
-        """Return the account's standing in one contract."""
+    def exposure(self, conid: ConId, *, without: OrderId | None = None) -> Exposure:
+        """Return the account's standing in one contract, but for one order."""
         return measure(
             conid,
             self._holdings.quantity(conid),
             self._reservations.open,
             doubt=self._holdings.doubt(conid),
+            without=without,
         )
 
     def account_view(self, now_ns: int) -> AccountView:
         """Show the account. It is ready when at least reducing orders can be sent."""
+        figures = self._figures
         return AccountView(
             account=self.account,
             session=self._session.session,
@@ -197,11 +233,19 @@ class AccountRisk:
             and self.positions_known
             and self.trading_state in (TradingState.NORMAL, TradingState.REDUCE_ONLY),
             reason=self._obstacle(),
-            currency=self._currency,
-            net_liquidation=self._aged("net_liquidation", now_ns),
-            available_funds=self._aged("available_funds", now_ns),
-            daily_pnl=self._aged("daily_pnl", now_ns),
-            unrealized_pnl=self._aged("unrealized_pnl", now_ns),
+            currency=figures.currency,
+            net_liquidation=figures.aged("net_liquidation", now_ns),
+            available_funds=figures.aged("available_funds", now_ns),
+            daily_pnl=figures.aged("daily_pnl", now_ns),
+            unrealized_pnl=figures.aged("unrealized_pnl", now_ns),
+            excess_liquidity=figures.aged("excess_liquidity", now_ns),
+            buying_power=figures.aged("buying_power", now_ns),
+            initial_margin=figures.aged("initial_margin", now_ns),
+            maintenance_margin=figures.aged("maintenance_margin", now_ns),
+            gross_position_value=figures.aged("gross_position_value", now_ns),
+            total_cash=figures.aged("total_cash", now_ns),
+            cash=figures.cash,
+            cash_age_ms=figures.cash_age_ms(now_ns),
         )
 
     def position_views(self, now_ns: int) -> tuple[PositionView, ...]:
@@ -216,21 +260,65 @@ class AccountRisk:
 
     def _inputs(self, message: RequestOrder) -> Inputs:
         state, source = self._strictest(message.ticket)
-        age_ms = _age_ms(message.quote.received_ns, message.now_ns) if message.quote else None
         return Inputs(
             ticket=message.ticket,
             instrument=message.instrument,
             quote=message.quote,
-            quote_age_ms=age_ms,
+            quote_age_ms=_quote_age_ms(message.quote, message.now_ns),
             limits=self._limits,
             exposure=self.exposure(message.ticket.conid),
             session_ready=self._session.ready,
             session_reason=self._session.reason,
             trading_state=state,
             trading_source=source,
+            obstacle=message.obstacle,
         )
 
-    def _approve(self, message: RequestOrder) -> ApprovedTicket:
+    def _inputs_of_change(self, message: RequestChange, reservation: Reservation) -> Inputs:
+        """Return the order with its new terms, as if it were new and the old one gone."""
+        view = message.view
+        state, source = self._strictest(message.ticket)
+        return Inputs(
+            ticket=with_terms(message.ticket, message.terms),
+            instrument=message.instrument,
+            quote=message.quote,
+            quote_age_ms=_quote_age_ms(message.quote, message.now_ns),
+            limits=self._limits,
+            exposure=self.exposure(view.conid, without=view.order_id),
+            session_ready=self._session.ready,
+            session_reason=self._session.reason,
+            trading_state=state,
+            trading_source=source,
+            former=Former(
+                terms=Terms(
+                    quantity=view.quantity,
+                    limit_price=view.limit_price,
+                    stop_price=view.stop_price,
+                ),
+                filled_quantity=max(reservation.filled_quantity, reservation.told_quantity),
+                held_quantity=reservation.held_quantity,
+                units_max=view.quantity_max,
+            ),
+        )
+
+    def _unchangeable(
+        self, message: RequestChange, reservation: Reservation | None
+    ) -> Reason | None:
+        """Say why the order takes no change now, whatever its terms."""
+        view = message.view
+        if reservation is None or reservation.terminal or view.state not in LIVE:
+            text = f"order {view.order_id} is {view.state}, only a live order can be modified"
+            return Reason(code=Code.NOT_MODIFIABLE, message=text)
+        since_ns = self._reservations.changing_since_ns(view.order_id)
+        if since_ns is None:
+            return None
+        lost = message.now_ns - since_ns >= CHANGE_LOST_NS and view.wanted is None
+        if lost and not self._reservations.is_change_seen(view.order_id):
+            return None  # What it reserved stays reserved; see `Reservations`.
+        text = f"order {view.order_id} has a modify that is not settled yet"
+        return Reason(code=Code.REPLACE_PENDING, message=text)
+
+    def _approve(self, message: RequestOrder, units_max: Decimal) -> ApprovedTicket:
         return ApprovedTicket(
             ticket=message.ticket,
             order_id=message.order_id,
@@ -239,6 +327,7 @@ class AccountRisk:
             questions=self._limits.questions,
             policy_hash=self._limits.policy_hash,
             request_sha256=message.request_sha256,
+            quantity_max=units_max,
         )
 
     def _follow(self, view: OrderView) -> Effects:
@@ -353,32 +442,22 @@ class AccountRisk:
             market_value=valued.market_value if valued else None,
             unrealized_pnl=valued.unrealized_pnl if valued else None,
             currency=(position.currency or None) if position else None,
-            age_ms=None if read_ns is None else _age_ms(read_ns, now_ns),
+            age_ms=None if read_ns is None else age_ms(read_ns, now_ns),
         )
 
-    def _note_funds(self, message: FundsRead) -> None:
-        funds = message.funds
-        assert funds.account == self.account
-        self._currency = funds.currency or self._currency
-        self._note("net_liquidation", funds.net_liquidation, message.now_ns)
-        self._note("available_funds", funds.available_funds, message.now_ns)
-
-    def _note_profit(self, message: ProfitSeen) -> None:
-        result = message.result
-        assert result.account == self.account
-        self._note("net_liquidation", result.net_liquidation, message.now_ns)
-        self._note("daily_pnl", result.daily, message.now_ns)
-        self._note("unrealized_pnl", result.unrealized, message.now_ns)
-
-    def _note(self, name: str, value: Decimal | None, now_ns: int) -> None:
-        if value is not None and self._figures.get(name, (value, 0))[1] <= now_ns:
-            self._figures[name] = (value, now_ns)
-
-    def _aged(self, name: str, now_ns: int) -> Aged:
-        if name not in self._figures:
-            return Aged(value=None, age_ms=None)
-        value, seen_ns = self._figures[name]
-        return Aged(value=value, age_ms=_age_ms(seen_ns, now_ns))
+    def _note_figures(self, message: FundsRead | LedgerRead | ProfitSeen) -> None:
+        match message:
+            case FundsRead(funds=funds):
+                assert funds.account == self.account
+                self._figures.note_funds(message)
+            case LedgerRead(account=account):
+                assert account == self.account
+                self._figures.note_ledger(message)
+            case ProfitSeen(result=result):
+                assert result.account == self.account
+                self._figures.note_profit(message)
+            case _:
+                assert_never(message)
 
 
 def _deny(message: RequestOrder, reason: Reason) -> DenyOrder:
@@ -390,6 +469,5 @@ def _deny(message: RequestOrder, reason: Reason) -> DenyOrder:
     )
 
 
-def _age_ms(then_ns: int, now_ns: int) -> int:
-    """Return the age in milliseconds, rounded up and never negative."""
-    return max(-((then_ns - now_ns) // NS_PER_MS), 0)
+def _quote_age_ms(quote: Quote | None, now_ns: int) -> int | None:
+    return None if quote is None else age_ms(quote.received_ns, now_ns)

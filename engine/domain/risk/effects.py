@@ -7,6 +7,7 @@ from engine.domain.messages import (
     DenyOrder,
     FundsRead,
     HaltScope,
+    LedgerRead,
     OrderChanged,
     OrderForgotten,
     PositionFilled,
@@ -41,6 +42,7 @@ RiskMessage: TypeAlias = (
     | PositionsFilled
     | PositionsRead
     | FundsRead
+    | LedgerRead
     | ProfitSeen
     | SessionChanged
     | LimitsChanged
@@ -65,10 +67,14 @@ class StartDenied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserveChecks:
-    """Count what the checks of one request found. The last verdict may be a refusal."""
+    """Count what the checks of one request found. The last verdict may be a refusal.
+
+    `change` is True when new terms of a working order were checked.
+    """
 
     account: AccountId
     verdicts: tuple[Verdict, ...]
+    change: bool = False
 
 
 RiskEffect: TypeAlias = StartOrder | StartDenied | ObserveChecks | ReportAnomaly

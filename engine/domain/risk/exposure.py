@@ -35,9 +35,11 @@ NO_DOUBT: Final = Doubt()
 class Reservation:
     """What one order holds of the account's limits.
 
-    `filled_quantity` is what the order's own durable news says. `told_quantity` is the sum
-    of its executions that risk heard of, each once and in its newest revision: positions
-    account for those. `before_quantity` is what had filled before risk heard of the order.
+    `quantity` is what it may fill at most: while a change is not settled, the larger of
+    the old and the new. `filled_quantity` is what the order's own durable news says.
+    `told_quantity` is the sum of its executions that risk heard of, each once and in its
+    newest revision: positions account for those. `before_quantity` is what had filled
+    before risk heard of the order.
     `seq` is the journal record that it was last taken from, 0 before the first.
     """
 
@@ -123,12 +125,18 @@ def measure(
     reservations: Iterable[Reservation],
     *,
     doubt: Doubt = NO_DOUBT,
+    without: OrderId | None = None,
 ) -> Exposure:
-    """Add up what the reservations of an account mean for one contract."""
+    """Add up what the reservations of an account mean for one contract.
+
+    `without` is an order to leave out.
+    """
     working = {Side.BUY: ZERO, Side.SELL: ZERO}
     orders = {Side.BUY: 0, Side.SELL: 0}
     orders_total = 0
     for reservation in reservations:
+        if reservation.order_id == without:
+            continue
         orders_total += not reservation.terminal
         if reservation.conid == conid:
             working[reservation.side] += reservation.open_quantity

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
 from engine.domain.risk.exposure import ZERO
 from engine.domain.risk.limits import FINEST, LARGEST, Limit, format_number
 from engine.domain.risk.verdict import Code
-from engine.domain.values import Instrument, Quote, Side, Ticket
+from engine.domain.values import Instrument, Quote, Side, Ticket, TrailingType
 
 SMALLEST: Final = Decimal("1e-8")
 """Prices have at most 8 decimal places; the market data has no more."""
+
+PERCENT: Final = Decimal(100)
+
+CASH_SLIP: Final = Decimal("0.01")
+"""By how much a price may fall between its quote and the fill of a cash quantity."""
 
 NOT_LIVE: Final = frozenset("DZYNO")
 """First letters of the broker's availability: delayed, frozen, both, not subscribed, and
@@ -100,9 +105,12 @@ def price_order(
     currency: str,
     reducing: bool,
 ) -> Priced | Missing:
-    """Price an order at the worse of its limit and the touch, a market order at the touch.
+    """Price an order at the worst of its own prices and the touch; no type is exempt.
 
-    A reducing limit order without a touch is priced at its limit.
+    A stop is counted at its trigger or the touch: what comes after the trigger nobody
+    knows. A trail of a BUY begins its distance above the touch. An order without any
+    price of its own is counted at the touch. A reducing one without a touch is priced at
+    the worst of its own.
     """
     if instrument is None or not has_rules(instrument):
         return miss_rules(ticket)
@@ -112,10 +120,50 @@ def price_order(
             needs=f"a contract in {currency} (units.notional_ccy)",
             figures={"currency": instrument.currency},
         )
+    own = own_prices(ticket)
     if isinstance(touch, Missing):
-        if not reducing or ticket.limit_price is None:
+        if not reducing or not own:
             return touch
-        touch = ticket.limit_price
+        touch = max(own)
     # A SELL is taken at the higher price, too: that is what the short side is worth.
-    price = touch if ticket.limit_price is None else max(ticket.limit_price, touch)
+    price = max(touch, _trail_start(ticket, touch), *own)
     return Priced(price=price, touch=touch, multiplier=instrument.multiplier)
+
+
+def own_prices(ticket: Ticket) -> tuple[Decimal, ...]:
+    """Return the prices that the ticket names itself."""
+    prices = (ticket.limit_price, ticket.stop_price, ticket.cap_price)
+    return tuple(price for price in prices if price is not None)
+
+
+def count_units(
+    ticket: Ticket, instrument: Instrument | None, bid: Decimal | Missing
+) -> Decimal | Missing:
+    """Return how many units may fill at most: for a cash quantity, at the lowest price.
+
+    That is the worst end of it, because less of a price buys more units. The market may
+    have fallen by `CASH_SLIP` when the order fills.
+    """
+    cash = ticket.cash_quantity
+    if cash is None:
+        return ticket.quantity
+    if not cash.is_finite() or cash <= ZERO:
+        return ZERO  # No amount of money; its own check says so.
+    if instrument is None or not has_rules(instrument):
+        return miss_rules(ticket)
+    if isinstance(bid, Missing):
+        return bid
+    prices = (price for price in own_prices(ticket) if price.is_finite() and price > ZERO)
+    lowest = min((bid, *prices)) * (1 - CASH_SLIP) * instrument.multiplier
+    step = instrument.size_increment
+    steps = (cash / lowest / step).to_integral_value(ROUND_CEILING)
+    return steps * step
+
+
+def _trail_start(ticket: Ticket, touch: Decimal) -> Decimal:
+    """Return where a trailing BUY would be triggered at the latest."""
+    if ticket.trailing_amount is None or ticket.side is Side.SELL:
+        return touch
+    if ticket.trailing_type is TrailingType.PERCENT:
+        return touch + touch * ticket.trailing_amount / PERCENT
+    return touch + ticket.trailing_amount

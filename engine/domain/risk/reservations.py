@@ -5,10 +5,14 @@ reserved.
 
 Rule 2: a fill finds its order by our id or by the broker's, even when it came before we
 knew that the broker's id means the order.
+
+Rule 3: a change reserves the larger of all terms that may be in force, until the order's
+durable news has shown it come and go. News on its way when the change was approved knows
+nothing of it, so it releases nothing.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from engine.domain.messages import RequestOrder
@@ -20,9 +24,23 @@ from engine.domain.values import (
     ConId,
     Execution,
     OrderId,
+    Terms,
     execution_root,
 )
 from engine.domain.views import OrderView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """Terms that were approved; `quantity` is the largest that may come into force.
+
+    `seen` is True once the order's durable news has shown them as wanted.
+    """
+
+    terms: Terms
+    quantity: Decimal
+    approved_ns: int
+    seen: bool = False
 
 
 class Reservations:
@@ -34,6 +52,7 @@ class Reservations:
         self._by_coid: dict[Coid, OrderId] = {}
         self._by_broker_order_id: dict[BrokerOrderId, OrderId] = {}
         self._owners: dict[str, OrderId] = {}
+        self._changes: dict[OrderId, _Change] = {}
         self._strange: dict[BrokerOrderId, dict[str, Decimal]] = {}
 
     @property
@@ -49,8 +68,8 @@ class Reservations:
         """Return what the orders of a contract call it, empty when there are none."""
         return next((order.symbol for order in self._all.values() if order.conid == conid), "")
 
-    def reserve(self, message: RequestOrder) -> None:
-        """Reserve all of a new order."""
+    def reserve(self, message: RequestOrder, units: Decimal) -> None:
+        """Reserve all of a new order: `units` at most."""
         assert message.order_id not in self._all
         ticket = message.ticket
         self._by_coid[message.coid] = message.order_id
@@ -60,7 +79,7 @@ class Reservations:
                 conid=ticket.conid,
                 symbol=ticket.symbol,
                 side=ticket.side,
-                quantity=ticket.quantity,
+                quantity=units,
                 filled_quantity=ZERO,
                 told_quantity=ZERO,
                 before_quantity=ZERO,
@@ -68,6 +87,23 @@ class Reservations:
                 seq=0,
             )
         )
+
+    def changing_since_ns(self, order_id: OrderId) -> int | None:
+        """Return when a change was approved that is not over, None when there is none."""
+        change = self._changes.get(order_id)
+        return None if change is None else change.approved_ns
+
+    def is_change_seen(self, order_id: OrderId) -> bool:
+        """Tell whether the order has the change that was approved for it."""
+        return order_id in self._changes and self._changes[order_id].seen
+
+    def change(self, order_id: OrderId, terms: Terms, now_ns: int) -> None:
+        """Reserve the larger of what is reserved and what the new terms may fill."""
+        reservation = self._all[order_id]
+        earlier = self._changes.get(order_id)
+        largest = terms.quantity if earlier is None else max(terms.quantity, earlier.quantity)
+        self._changes[order_id] = _Change(terms=terms, quantity=largest, approved_ns=now_ns)
+        self._keep(replace(reservation, quantity=max(reservation.quantity, largest)))
 
     def follow(self, view: OrderView, *, held: bool) -> bool:
         """Take over an order's durable state; False when it is no news.
@@ -93,7 +129,7 @@ class Reservations:
                 conid=view.conid,
                 symbol=view.symbol,
                 side=view.side,
-                quantity=view.quantity,
+                quantity=max(_most(view), self._most_changed(view)),
                 filled_quantity=view.filled_quantity,
                 told_quantity=told,
                 before_quantity=before,
@@ -123,6 +159,18 @@ class Reservations:
         told = reservation.told_quantity + grown
         self._keep(replace(reservation, told_quantity=told))
 
+    def _most_changed(self, view: OrderView) -> Decimal:
+        """Return what an approved change may fill, ZERO once it has come and gone."""
+        change = self._changes.get(view.order_id)
+        if change is None:
+            return ZERO
+        if view.state in TERMINAL or (change.seen and view.wanted is None):
+            del self._changes[view.order_id]
+            return ZERO
+        if view.wanted == change.terms:
+            self._changes[view.order_id] = replace(change, seen=True)
+        return change.quantity
+
     def forget(self, order_id: OrderId) -> None:
         """Release all of an order that never was."""
         self._all.pop(order_id, None)
@@ -151,3 +199,9 @@ class Reservations:
             self._open.pop(reservation.order_id, None)
         else:
             self._open[reservation.order_id] = reservation
+
+
+def _most(view: OrderView) -> Decimal:
+    """Return what an order may fill at most, by its terms and those that it waits for."""
+    wanted = ZERO if view.wanted is None else view.wanted.quantity
+    return max(view.quantity, view.quantity_max, wanted)

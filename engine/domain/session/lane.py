@@ -25,6 +25,16 @@ class SubmitLane:
         """Wait for a turn."""
         self._waiting.append(order_id)
 
+    def occupy(self, order_id: OrderId) -> None:
+        """Leave the turn to an order whose conversation is on the wire already."""
+        self._turn = order_id
+
+    def clear_waiting(self) -> tuple[OrderId, ...]:
+        """Let nobody wait any more; return who did."""
+        waiting = tuple(self._waiting)
+        self._waiting.clear()
+        return waiting
+
     def leave(self, order_id: OrderId) -> None:
         """End the turn, or stop waiting; an order that does neither is ignored."""
         if self._turn == order_id:

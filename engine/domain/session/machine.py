@@ -12,35 +12,40 @@ Rule 3: another session of the same user is never fought. With `compete: once`, 
 attempt is made to take the session over; after that a person decides.
 
 Rule 4: only READY gives turns. Not ready is not an error: it is said, with its reason.
+
+Rule 5: around the broker's own resets and maintenance the session is in MAINTENANCE,
+whatever becomes of it: nothing is sent, it is lost and comes back calmly, and everything
+is read again before it is READY.
 """
 
 from collections.abc import Iterator
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from engine.domain.messages import (
     AccountsRead,
     AnnounceSession,
-    AuthStatus,
     AuthStatusRead,
     AuthStreamed,
     CallDone,
     CallFailed,
     CallGateway,
     CloseStream,
-    DeliverNews,
-    DeliverToRisk,
     FailureKind,
     FundsRead,
     GrantTurn,
+    LedgerRead,
     OpenStream,
     OrderChanged,
     OrdersRead,
-    ParkOrder,
     PositionsRead,
+    ProfitRead,
+    ReadAccount,
     ReleaseTurn,
     ReportAnomaly,
     RequestLookup,
     RequestTurn,
+    RetryLogin,
+    RowsStreamed,
     SessionCall,
     SessionChanged,
     SessionEffect,
@@ -54,18 +59,17 @@ from engine.domain.messages import (
     TimerFired,
     TradesRead,
 )
-from engine.domain.session.orders import OrderRequest, SessionOrders
+from engine.domain.session.accounts import AccountReads
+from engine.domain.session.login import Login
+from engine.domain.session.orders import SessionOrders
 from engine.domain.session.plan import Plan
+from engine.domain.session.polls import Polls
+from engine.domain.session.rounds import ACCOUNT_CALLS
 from engine.domain.session.settings import (
-    ACCOUNT_POLL_MS,
-    ACCOUNT_TRIES_MAX,
     AUTH_POLL_MS,
     BACK_OFF_MS,
-    LOCKED_OUT_POLL_MS,
     LOGIN_POLL_MS,
     LOGIN_STATES,
-    NOT_STARTED,
-    POLL_LOOKUP_MS,
     STEP_RETRY_MS,
     SUSPICIOUS_TICKLE_MS,
     TICKLE_FAILURES_MAX,
@@ -73,13 +77,15 @@ from engine.domain.session.settings import (
     SessionSettings,
     login_problem,
 )
-from engine.domain.values import (
-    AccountId,
-    Reason,
-    SessionState,
-)
+from engine.domain.session.standing import Standing, Turn
+from engine.domain.values import AccountId, Reason, SessionState
 
 _Effects: TypeAlias = Iterator[SessionEffect]
+
+_HURRIED: Final = frozenset(
+    {SessionState.DOWN, SessionState.GATEWAY_UP, SessionState.BROKERAGE_INIT}
+)
+"""States that were waited in calmly, and need not be any more once a window closes."""
 
 
 class Session:
@@ -87,39 +93,88 @@ class Session:
 
     def __init__(self, settings: SessionSettings) -> None:
         self.settings = settings
-        self.state = SessionState.DOWN
-        self.reason: Reason | None = NOT_STARTED
         self.accounts: tuple[AccountId, ...] = settings.accounts or ()
         self.epoch = 0
+        self._standing = Standing(settings)
         self._plan = Plan()
-        self._stream_ready = False
-        self._competed = False
-        self._down_tries = 0
-        self._tickle_failures = 0
+        self._login = Login(settings, self._standing, self._plan)
         self._orders = SessionOrders()
-        self._polling = False
-        self._init_tries = 0
+        self._reads = AccountReads(self._plan, self._login)
+        self._polls = Polls(self._standing, self._plan, self._orders)
+        self._tickle_failures = 0
+        self._now_ns = 0
+        self._wall_ns = 0
 
     @property
     def ready(self) -> bool:
         """True when orders may be sent."""
-        return self.state is SessionState.READY
+        return self._standing.ready
 
-    def handle(self, message: SessionMessage, now_ns: int) -> tuple[SessionEffect, ...]:
-        """Take one message; `now_ns` is the monotonic clock."""
-        before = (self.state, self.reason, self.epoch)
-        effects = tuple(self._react(message, now_ns))
+    @property
+    def state(self) -> SessionState:
+        """The state that is shown; MAINTENANCE in the broker's own windows."""
+        return self._standing.state
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the session is not ready; None when it is."""
+        return self._standing.reason
+
+    @property
+    def login_by_ns(self) -> int | None:
+        """Wall time: when the login ends or, while one is needed, by when it should be made."""
+        return self._login.deadline.by_ns
+
+    @property
+    def login_overdue(self) -> bool:
+        """True once a login was needed for longer than a person may take."""
+        return self._standing.overdue
+
+    @property
+    def login_failures(self) -> int:
+        """How many logins were refused in a row."""
+        return self._login.guard.failures
+
+    @property
+    def no_submit_until_ns(self) -> int | None:
+        """Wall time until which the broker's calendar lets no order be sent; None outside."""
+        hours = self._standing.hours
+        return None if hours is None or hours.window is None else hours.window.ends_ns
+
+    @property
+    def tier(self) -> SessionState:
+        """How far the login got, also while MAINTENANCE is shown."""
+        return self._standing.tier
+
+    def fail(self, reason: Reason) -> SessionChanged:
+        """Be down for good: whoever drives this machine cannot go on."""
+        self._standing.hours = None
+        self._standing.enter(SessionState.DOWN, reason.code, reason.message)
+        return self._changed()
+
+    def handle(
+        self, message: SessionMessage, now_ns: int, wall_ns: int
+    ) -> tuple[SessionEffect, ...]:
+        """Take one message; `now_ns` is the monotonic clock, `wall_ns` the calendar's."""
+        self._now_ns, self._wall_ns = now_ns, wall_ns
+        before = self._changed()
+        effects = (*self._pass_time(), *self._react(message))
         for effect in effects:
             if isinstance(effect, CallGateway):
                 self._plan.note_call(effect.call)
-        if (self.state, self.reason, self.epoch) != before:
-            effects = (*effects, self._announce())
-        return (*effects, *self._grant(now_ns))
+        effects = (*effects, *self._conclude())
+        after = self._changed()
+        if after != before:
+            effects = (*effects, AnnounceSession(changed=after))
+        return (*effects, *self._grant())
 
-    def _react(self, message: SessionMessage, now_ns: int) -> _Effects:
+    def _react(self, message: SessionMessage) -> _Effects:
         match message:
-            case StartSession():
-                yield CallGateway(call=SessionCall.AUTH_STATUS)
+            case StartSession() | RetryLogin():
+                yield from self._ask_login(message)
+            case ReadAccount(account=account):
+                if account in self.accounts:
+                    yield from self._reads.read_soon(account)
             case AuthStatusRead():
                 yield from self._auth_read(message)
             case CallFailed():
@@ -128,22 +183,15 @@ class Session:
                 yield from self._accounts_read(message)
             case CallDone(call=call):
                 yield from self._done(call)
-            case OrdersRead():
-                yield from self._orders_read(message, now_ns)
-            case TradesRead(executions=executions):
-                yield DeliverNews(executions=executions, source=self._orders.source)
-                yield from self._trades_read()
-            case PositionsRead(account=account):
-                yield DeliverToRisk(account=account, message=message)
-                yield from self._done(SessionCall.POSITIONS, account)
-            case FundsRead():
-                account = message.funds.account
-                yield DeliverToRisk(account=account, message=message)
-                yield from self._done(SessionCall.FUNDS, account)
-            case StreamReady() | StreamLost() | AuthStreamed():
+            case OrdersRead() | TradesRead():
+                if (yield from self._polls.read(message, self._now_ns)):
+                    yield from self._advance()
+            case PositionsRead() | FundsRead() | LedgerRead() | ProfitRead():
+                yield from self._reads.answered(message, self._now_ns)
+            case StreamReady() | StreamLost() | AuthStreamed() | RowsStreamed():
                 yield from self._streamed(message)
             case RequestTurn() | ReleaseTurn() | RequestLookup() | StopLookup() | OrderChanged():
-                yield from self._about_order(message)
+                yield from self._orders.react(message, self._standing.refusal)
             case TimerFired(name=name):
                 yield from self._timer(name)
             case _:
@@ -151,61 +199,51 @@ class Session:
 
     # --- login -------------------------------------------------------------------------
 
+    def _ask_login(self, message: StartSession | RetryLogin) -> _Effects:
+        if isinstance(message, RetryLogin):
+            yield from self._login.retry(message)
+            return
+        self.epoch = max(self.epoch, message.epoch)
+        self._orders.adopt(message)
+        if message.guard is not None:
+            self._login.guard.restore(message.guard)
+        yield from self._login.begin()
+
     def _auth_read(self, message: AuthStatusRead) -> _Effects:
-        status = message.status
+        tier = self._standing.tier
         self._plan.note_answer(message.call)
-        self._down_tries = 0
-        if status.ready:
-            self._tickle_failures = self._init_tries = 0
-            if self.state in LOGIN_STATES:
-                yield from self._warm_up()
-            elif message.call is SessionCall.TICKLE:
-                if self.state is SessionState.DEGRADED and self._stream_ready:
-                    yield from self._reconcile()
-                yield StartTimer(name="tickle", delay_ms=TICKLE_MS)
+        self._login.deadline.tell_expiry(self._wall_ns, message.sso_expires_ms)
+        if self._login.guard.latched and tier in LOGIN_STATES:
             return
-        if self.state not in LOGIN_STATES:
-            yield from self._lose_brokerage()
-        yield from self._log_in(message, status)
-
-    def _log_in(self, message: AuthStatusRead, status: AuthStatus) -> _Effects:
-        if status.competing:
-            yield from self._compete(message)
+        if not message.status.ready:
+            if tier not in LOGIN_STATES:
+                yield from self._lose_brokerage()
+            yield from self._login.go_on(message)
             return
-        opening = status.authenticated or message.call is SessionCall.OPEN_BROKERAGE
-        self._enter(
-            SessionState.BROKERAGE_INIT,
-            "BROKERAGE_INIT",
-            f"the brokerage session is opening {status.message}".rstrip(),
-        )
-        if not opening:
-            yield CallGateway(call=SessionCall.OPEN_BROKERAGE)
-        else:
-            delay_ms = AUTH_POLL_MS
-            if not status.authenticated:
-                # An init that came back unauthenticated failed; do not hammer.
-                delay_ms = BACK_OFF_MS[min(self._init_tries, len(BACK_OFF_MS) - 1)]
-                self._init_tries += 1
-            yield StartTimer(name="auth", delay_ms=delay_ms)
+        self._tickle_failures = 0
+        yield from self._login.succeed()
+        if tier in LOGIN_STATES:
+            yield from self._warm_up()
+        elif message.call is SessionCall.TICKLE:
+            if tier is SessionState.DEGRADED and self._polls.stream_ready:
+                yield from self._reconcile()
+            yield StartTimer(name="tickle", delay_ms=TICKLE_MS)
 
-    def _compete(self, message: AuthStatusRead) -> _Effects:
-        self._enter(
-            SessionState.COMPETING,
-            "COMPETING",
-            "another session of this user holds the brokerage session",
-        )
-        may_take = self.settings.compete_once and not self._competed
-        if may_take and message.call is not SessionCall.OPEN_BROKERAGE:
-            self._competed = True
-            yield CallGateway(call=SessionCall.OPEN_BROKERAGE, compete=True)
-        else:
-            yield StartTimer(name="auth", delay_ms=LOGIN_POLL_MS)
+    def _conclude(self) -> _Effects:
+        """See whether the session is ready now, and whether a person has to log in."""
+        deadline, standing = self._login.deadline, self._standing
+        reconciling = standing.tier is SessionState.RECONCILING
+        if reconciling and self._reads.read_enough(self._now_ns):
+            standing.be_ready()
+            yield from self._polls.wait()
+        yield from deadline.follow(standing.tier, standing.hours, self._wall_ns)
+        standing.overdue = deadline.overdue
 
     def _lose_brokerage(self) -> _Effects:
         """Forget all that dies with the brokerage session."""
         self._plan.clear()
-        self._polling = False
-        self._stream_ready = False
+        self._reads.stop()
+        self._polls.stop()
         for name in ("tickle", "poll", "accounts", "step"):
             yield StopTimer(name=name)
         yield CloseStream()
@@ -214,10 +252,12 @@ class Session:
 
     def _warm_up(self) -> _Effects:
         self.epoch += 1
-        self._stream_ready = False
-        self._polling = False
-        self._enter(SessionState.WARMING, "WARMING", "the brokerage session is being primed")
-        yield StopTimer(name="step")
+        self._polls.stop()
+        self._standing.enter(
+            SessionState.WARMING, "WARMING", "the brokerage session is being primed"
+        )
+        for name in ("auth", "step"):
+            yield StopTimer(name=name)
         yield StartTimer(name="tickle", delay_ms=TICKLE_MS)
         yield self._plan.begin(
             CallGateway(call=SessionCall.ACCOUNTS),
@@ -230,250 +270,197 @@ class Session:
         )
 
     def _reconcile(self) -> _Effects:
-        self._enter(
+        self._standing.enter(
             SessionState.RECONCILING, "RECONCILING", "orders, trades and positions are being read"
         )
-        self._polling = False
+        self._polls.begin()
+        self._reads.stop()
         for name in ("poll", "accounts", "step"):
             yield StopTimer(name=name)
         yield self._plan.begin(
-            CallGateway(call=SessionCall.ORDERS),
-            CallGateway(call=SessionCall.TRADES),
-            *self._account_reads(),
+            CallGateway(call=SessionCall.ORDERS), CallGateway(call=SessionCall.TRADES)
         )
 
-    def _account_reads(self) -> Iterator[CallGateway]:
-        for account in self.accounts:
-            yield CallGateway(call=SessionCall.POSITIONS, account=account)
-            yield CallGateway(call=SessionCall.FUNDS, account=account)
-
-    def _done(self, call: SessionCall, account: AccountId | None = None) -> _Effects:
+    def _done(self, call: SessionCall) -> _Effects:
         """An answer is in: go on, if it is of this plan and to the step in hand."""
-        if self._plan.note_answer(call) and self._plan.is_in_hand(call, account):
+        if self._plan.note_answer(call) and self._plan.call is call:
             yield from self._advance()
 
     def _advance(self) -> _Effects:
-        """The step in hand is done; go to the next, or be ready."""
+        """The step in hand is done; go to the next, or read the accounts."""
         step = self._plan.finish()
         if step is not None:
             yield step
-        elif self.state is SessionState.RECONCILING:
-            self.state, self.reason = SessionState.READY, None
-            self._competed = False
-            yield StartTimer(name="poll", delay_ms=self._orders.poll_ms)
-            yield StartTimer(name="accounts", delay_ms=ACCOUNT_POLL_MS)
-        elif self.ready:
-            yield StartTimer(name="accounts", delay_ms=ACCOUNT_POLL_MS)
+        elif self._standing.tier is SessionState.RECONCILING:
+            yield from self._reads.begin(self.accounts, self._now_ns)
 
     def _accounts_read(self, message: AccountsRead) -> _Effects:
+        if not self._plan.note_answer(SessionCall.ACCOUNTS):
+            return
         if not message.accounts:
             # A session that is just opening answers with empty lists, without an error.
-            if self._plan.note_answer(SessionCall.ACCOUNTS):
-                yield StartTimer(name="step", delay_ms=STEP_RETRY_MS)
+            yield StartTimer(name="step", delay_ms=STEP_RETRY_MS)
             return
         problem = login_problem(self.settings, message)
         if problem is not None:
-            self._plan.note_answer(SessionCall.ACCOUNTS)
             yield from self._lose_brokerage()
-            self.state, self.reason = SessionState.LOCKED_OUT, problem
-            # Nothing is sent; but whoever logs in as somebody else must be noticed.
-            yield StartTimer(name="auth", delay_ms=LOCKED_OUT_POLL_MS)
+            yield from self._login.lock_out(problem)
             return
         if self.settings.accounts is None:
             self.accounts = tuple(name for name in message.accounts if name != "All")
-        yield from self._done(SessionCall.ACCOUNTS)
-
-    # --- reads -------------------------------------------------------------------------
-
-    def _orders_read(self, message: OrdersRead, now_ns: int) -> _Effects:
-        yield DeliverNews(rows=message.rows, source=self._orders.source)
-        if not self._plan.note_answer(SessionCall.ORDERS):
-            return
-        planned = self._plan.call is SessionCall.ORDERS
-        if not message.forced and not message.snapshot:
-            # The list is still cold; the gateway's pace keeps these reads apart.
-            yield StartTimer(name="step" if planned else "poll", delay_ms=POLL_LOOKUP_MS)
-            self._polling = False
-        elif planned:
+        if self._plan.call is SessionCall.ACCOUNTS:
             yield from self._advance()
-        elif self._polling:
-            if not message.forced:
-                for order_id, healthy_ms in self._orders.lookups.count_read(
-                    now_ns, healthy=self.ready
-                ):
-                    yield ParkOrder(order_id=order_id, healthy_ms=healthy_ms)
-            yield CallGateway(call=SessionCall.TRADES)
-
-    def _trades_read(self) -> _Effects:
-        if not self._plan.note_answer(SessionCall.TRADES):
-            return
-        if self._plan.call is SessionCall.TRADES:
-            yield from self._advance()
-        elif self._polling:
-            self._polling = False
-            yield StartTimer(name="poll", delay_ms=self._orders.poll_ms)
-
-    def _poll(self) -> _Effects:
-        if self._polling or self.state not in {SessionState.READY, SessionState.DEGRADED}:
-            return
-        self._polling = True
-        yield CallGateway(call=SessionCall.ORDERS, force=self._orders.lookups.force_next_read())
 
     # --- what goes wrong -----------------------------------------------------------------
 
     def _failed(self, message: CallFailed) -> _Effects:
         kind, call = message.failure.kind, message.call
-        current = self._plan.note_answer(call)
-        of_account = call in {SessionCall.POSITIONS, SessionCall.FUNDS}
-        if kind is FailureKind.UNAUTHORIZED and not of_account:
+        current, tier = self._plan.note_answer(call), self._standing.tier
+        logging_in = tier in LOGIN_STATES
+        if logging_in and self._login.guard.latched:
+            return
+        if kind is FailureKind.UNAUTHORIZED and call not in ACCOUNT_CALLS:
             yield from self._drop_to(
                 SessionState.LOGIN_REQUIRED, "LOGIN_REQUIRED", message, LOGIN_POLL_MS
             )
         elif kind is FailureKind.RATE_LIMITED:
             yield from self._slow_down(message)
-        elif kind is FailureKind.NO_BRIDGE and self.state not in LOGIN_STATES:
+        elif kind is FailureKind.NO_BRIDGE and not logging_in:
             yield from self._drop_to(
                 SessionState.GATEWAY_UP, "BROKERAGE_LOST", message, AUTH_POLL_MS
             )
         elif call is SessionCall.TICKLE:
             yield from self._tickle_failed(message)
         elif call in {SessionCall.AUTH_STATUS, SessionCall.OPEN_BROKERAGE}:
-            yield from self._login_failed(message)
-        elif not current or self.state in LOGIN_STATES:
+            if not logging_in:
+                yield from self._lose_brokerage()
+            yield from self._login.fail(message)
+        elif not current or logging_in:
             return  # An answer to what nobody waits for any more.
         elif kind is FailureKind.NOT_PRIMED and call is not SessionCall.ACCOUNTS:
             yield from self._lose_brokerage()
             yield from self._warm_up()
+        elif call in ACCOUNT_CALLS:
+            yield from self._reads.failed(message)
         elif call is self._plan.call:
-            yield from self._step_failed(message, of_account=of_account)
-        elif self._polling:
-            self._polling = False
-            yield StartTimer(name="poll", delay_ms=self._orders.poll_ms)
-
-    def _login_failed(self, message: CallFailed) -> _Effects:
-        delay_ms = BACK_OFF_MS[min(self._down_tries, len(BACK_OFF_MS) - 1)]
-        self._down_tries += 1
-        if message.failure.kind in {FailureKind.UNREACHABLE, FailureKind.TLS_REFUSED}:
-            yield from self._drop_to(SessionState.DOWN, "GATEWAY_DOWN", message, delay_ms)
+            yield StartTimer(name="step", delay_ms=STEP_RETRY_MS)
         else:
-            yield from self._drop_to(SessionState.GATEWAY_UP, "GATEWAY_FAILED", message, delay_ms)
+            yield from self._polls.failed()
 
     def _slow_down(self, message: CallFailed) -> _Effects:
         """Wait: the broker closes the door for minutes on who asks too fast."""
         wait_ms = BACK_OFF_MS[-1]
-        if self.state in LOGIN_STATES:
-            yield from self._drop_to(SessionState.RATE_LIMITED, "RATE_LIMITED", message, wait_ms)
+        tier = self._standing.tier
+        if tier in LOGIN_STATES:
+            yield from self._login.wait(SessionState.RATE_LIMITED, "RATE_LIMITED", message, wait_ms)
             return
-        if self.ready:
-            self.state = SessionState.DEGRADED
+        if tier in {SessionState.READY, SessionState.RECONCILING}:
+            # With the next good keep-alive all is read again.
+            tier = SessionState.DEGRADED
             self._plan.clear()
-        self._enter(self.state, "RATE_LIMITED", message.failure.message)
-        self._polling = False
-        for name in ("step", "poll", "tickle"):
+        self._standing.enter(tier, "RATE_LIMITED", message.failure.message)
+        yield from self._polls.wait()
+        self._reads.put_back()
+        for name in ("step", "poll", "tickle", "accounts"):
             yield StartTimer(name=name, delay_ms=wait_ms)
-
-    def _step_failed(self, message: CallFailed, *, of_account: bool) -> _Effects:
-        """Try a step again; one account's figures must not hold up all the others."""
-        self._plan.tries += 1
-        if not of_account or self._plan.tries < ACCOUNT_TRIES_MAX:
-            yield StartTimer(name="step", delay_ms=STEP_RETRY_MS)
-            return
-        step = self._plan.step
-        account = step.account if isinstance(step, CallGateway) else None
-        detail = f"{message.call} of {account}: {message.failure.message}"
-        yield ReportAnomaly(machine="session", kind="account_unread", detail=detail)
-        yield from self._advance()
-        if message.failure.kind is FailureKind.UNAUTHORIZED:
-            # Unknown accounts are answered like a lost login: ask which it is.
-            yield CallGateway(call=SessionCall.AUTH_STATUS)
 
     def _drop_to(
         self, state: SessionState, code: str, message: CallFailed, delay_ms: int
     ) -> _Effects:
-        if self.state not in LOGIN_STATES:
+        if self._standing.tier not in LOGIN_STATES:
             yield from self._lose_brokerage()
-        self._enter(state, code, message.failure.message)
-        yield StartTimer(name="auth", delay_ms=delay_ms)
+        yield from self._login.wait(state, code, message, delay_ms)
 
     def _tickle_failed(self, message: CallFailed) -> _Effects:
         self._tickle_failures += 1
         if self._tickle_failures >= TICKLE_FAILURES_MAX:
             yield from self._drop_to(SessionState.DOWN, "GATEWAY_DOWN", message, BACK_OFF_MS[0])
             return
-        if self.ready:
-            self._enter(SessionState.DEGRADED, "TICKLE_FAILED", message.failure.message)
+        if self._standing.tier is SessionState.READY:
+            self._standing.enter(SessionState.DEGRADED, "TICKLE_FAILED", message.failure.message)
         yield StartTimer(name="tickle", delay_ms=SUSPICIOUS_TICKLE_MS)
 
     # --- the stream ----------------------------------------------------------------------
 
-    def _streamed(self, message: StreamReady | StreamLost | AuthStreamed) -> _Effects:
+    def _streamed(
+        self, message: StreamReady | StreamLost | AuthStreamed | RowsStreamed
+    ) -> _Effects:
+        tier = self._standing.tier
         match message:
             case StreamReady():
                 awaited = isinstance(self._plan.step, OpenStream)
-                self._stream_ready = awaited or self.state is not SessionState.WARMING
-                if awaited or self.state is SessionState.DEGRADED:
+                self._polls.stream_ready = awaited or tier is not SessionState.WARMING
+                if awaited or tier is SessionState.DEGRADED:
                     yield from self._reconcile()
             case StreamLost(reason=reason):
-                self._stream_ready = False
-                if self.state in {SessionState.READY, SessionState.RECONCILING}:
-                    self._plan.clear()
-                    self._polling = False
-                    self._enter(SessionState.DEGRADED, "STREAM_LOST", reason)
-                    yield StartTimer(name="poll", delay_ms=self._orders.poll_ms)
-                    yield StopTimer(name="accounts")
+                self._polls.stream_ready = False
+                if tier in {SessionState.READY, SessionState.RECONCILING}:
+                    yield from self._polls.degrade("STREAM_LOST", reason)
             case AuthStreamed(authenticated=authenticated, competing=competing):
                 lost = authenticated is False or competing is True
-                if lost and self.state not in LOGIN_STATES:
-                    yield CallGateway(call=SessionCall.AUTH_STATUS)
+                if lost and tier not in LOGIN_STATES:
+                    yield from self._login.ask()
+            case RowsStreamed():
+                self._polls.streams.tell(message, self._now_ns)
             case _:
                 assert_never(message)
 
-    # --- orders ----------------------------------------------------------------------------
+    # --- time ------------------------------------------------------------------------------
 
-    def _about_order(self, message: OrderRequest) -> _Effects:
-        refusal = None
-        if not self.ready:
-            reason = self.reason or NOT_STARTED
-            refusal = Reason(
-                code="SESSION_NOT_READY",
-                message=f"session {self.settings.name} is {self.state}: {reason.message}",
-            )
-        yield from self._orders.react(message, refusal)
+    def _pass_time(self) -> _Effects:
+        """Let the calendar decide what may be done now."""
+        turn, tier = self._standing.pass_time(self._wall_ns), self._standing.tier
+        if turn is Turn.NOTHING:
+            return
+        yield from self._wait_for_hours()
+        refusal = self._standing.refusal
+        if turn is Turn.WINDOW_OPENED and refusal is not None:
+            yield from self._orders.refuse_waiting(refusal)
+        elif turn is Turn.WINDOW_CLOSED:
+            if tier in _HURRIED:
+                yield StartTimer(name="auth", delay_ms=AUTH_POLL_MS)
+            elif tier in {SessionState.READY, SessionState.RECONCILING}:
+                # What was read while the broker reset its systems may be of before.
+                yield from self._reconcile()
 
-    def _grant(self, now_ns: int) -> _Effects:
-        granted = self._orders.lane.next_turn(self.epoch, now_ns) if self.ready else None
+    def _wait_for_hours(self) -> _Effects:
+        hours = self._standing.hours
+        if hours is not None:
+            delay_ms = max((hours.until_ns - self._wall_ns) // 1_000_000, 0) + 1
+            yield StartTimer(name="calendar", delay_ms=delay_ms)
+
+    def _timer(self, name: str) -> _Effects:
+        tier = self._standing.tier
+        match name:
+            case "auth" if tier in LOGIN_STATES:
+                yield from self._login.ask()
+            case "tickle" if tier not in LOGIN_STATES:
+                yield CallGateway(call=SessionCall.TICKLE)
+            case "step" if self._plan.step is not None:
+                yield self._plan.step
+            case "poll":
+                yield from self._polls.poll()
+            case "accounts":
+                yield from self._reads.read_next()
+            case "calendar":
+                yield from self._wait_for_hours()
+            case "login":
+                self._login.deadline.pass_by()
+            case "auth" | "tickle" | "step":
+                return  # A timer of a session that is gone.
+            case _:
+                yield ReportAnomaly(machine="session", kind="unknown_timer", detail=name)
+
+    def _grant(self) -> _Effects:
+        granted = self._orders.lane.next_turn(self.epoch, self._now_ns) if self.ready else None
         if granted is not None:
             yield GrantTurn(granted=granted)
 
-    # --- time ------------------------------------------------------------------------------
-
-    def _timer(self, name: str) -> _Effects:
-        if name == "auth" and self.state in LOGIN_STATES:
-            yield CallGateway(call=SessionCall.AUTH_STATUS)
-        elif name == "tickle" and self.state not in LOGIN_STATES:
-            yield CallGateway(call=SessionCall.TICKLE)
-        elif name == "step" and self._plan.step is not None:
-            yield self._plan.step
-        elif name == "poll":
-            yield from self._poll()
-        elif name == "accounts" and self.ready and not self._plan:
-            reads = tuple(self._account_reads())
-            if reads:
-                self._plan.extend(*reads)
-                yield reads[0]
-        elif name not in {"auth", "tickle", "step", "accounts"}:
-            yield ReportAnomaly(machine="session", kind="unknown_timer", detail=name)
-
-    def _enter(self, state: SessionState, code: str, message: str) -> None:
-        self.state, self.reason = state, Reason(code=code, message=message)
-
-    def _announce(self) -> AnnounceSession:
-        return AnnounceSession(
-            changed=SessionChanged(
-                session=self.settings.name,
-                state=self.state,
-                ready=self.ready,
-                epoch=self.epoch,
-                reason=self.reason,
-            )
+    def _changed(self) -> SessionChanged:
+        return SessionChanged(
+            session=self.settings.name,
+            state=self.state,
+            ready=self.ready,
+            epoch=self.epoch,
+            reason=self.reason,
         )

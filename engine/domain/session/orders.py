@@ -10,13 +10,19 @@ from engine.domain.messages import (
     RequestLookup,
     RequestTurn,
     SessionEffect,
+    StartSession,
     StartTimer,
     StopLookup,
     TurnRefused,
 )
 from engine.domain.session.lane import SubmitLane
 from engine.domain.session.lookups import Lookups
-from engine.domain.session.settings import POLL_BUSY_MS, POLL_IDLE_MS, POLL_LOOKUP_MS
+from engine.domain.session.settings import (
+    POLL_BUSY_MS,
+    POLL_IDLE_MS,
+    POLL_LOOKUP_MS,
+    POLL_SUSPECT_MS,
+)
 from engine.domain.values import LIVE, OrderId, Reason, Source
 
 OrderRequest: TypeAlias = RequestTurn | ReleaseTurn | RequestLookup | StopLookup | OrderChanged
@@ -30,12 +36,26 @@ class SessionOrders:
         self.lookups = Lookups()
         self._working: set[OrderId] = set()
 
-    @property
-    def poll_ms(self) -> int:
-        """How long to wait before the next read of orders and trades."""
+    def adopt(self, started: StartSession) -> None:
+        """Go on from what the session of before knew of its orders."""
+        if started.in_turn is not None:
+            self.lane.occupy(started.in_turn)
+        self._working.update(started.working)
+        for order_id in started.looking:
+            self.lookups.add(order_id)
+
+    def poll_ms(self, *, suspect: bool) -> int:
+        """How long to wait before the next read; `suspect` when the stream may be mute."""
         if self.lookups:
             return POLL_LOOKUP_MS
+        if suspect:
+            return POLL_SUSPECT_MS
         return POLL_BUSY_MS if self._working else POLL_IDLE_MS
+
+    def refuse_waiting(self, refusal: Reason) -> Iterator[SessionEffect]:
+        """Give nobody a turn who waits for one."""
+        for order_id in self.lane.clear_waiting():
+            yield RefuseTurn(refused=TurnRefused(order_id=order_id, reason=refusal))
 
     @property
     def source(self) -> Source:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.domain.messages import AccountsRead
+from engine.domain.session.calendar import Calendar
 from engine.domain.values import AccountId, Mode, Reason, SessionName, SessionState
 
 TICKLE_MS: Final = 60_000
@@ -14,13 +15,26 @@ TICKLE_FAILURES_MAX: Final = 3
 POLL_BUSY_MS: Final = 10_000
 POLL_IDLE_MS: Final = 60_000
 POLL_LOOKUP_MS: Final = 1_000
-ACCOUNT_POLL_MS: Final = 30_000
+POLL_SUSPECT_MS: Final = 5_000
+"""While the stream may be mute, the polls are the truth; the broker allows one in 5 s."""
+
 AUTH_POLL_MS: Final = 1_000
 LOGIN_POLL_MS: Final = 5_000
 STEP_RETRY_MS: Final = 2_000
 LOCKED_OUT_POLL_MS: Final = 60_000
-ACCOUNT_TRIES_MAX: Final = 3
+RECONCILE_MS_MAX: Final = 10_000
+"""After this long a session is ready although some accounts were not read yet.
+
+Until its positions are known, an account may only reduce what it holds; the others need
+not wait for it.
+"""
+
 BACK_OFF_MS: Final = (1_000, 2_000, 4_000, 8_000, 16_000, 30_000)
+REFUSED_BACK_OFF_MS: Final = (2_000, 10_000, 30_000, 60_000)
+"""Slower than for a gateway that is away: the broker locks a username that fails often."""
+
+CALM_MS: Final = 30_000
+"""In a reset or a maintenance nobody is asked more often than this."""
 
 LOGIN_STATES: Final = frozenset(
     {
@@ -33,19 +47,40 @@ LOGIN_STATES: Final = frozenset(
         SessionState.LOCKED_OUT,
     }
 )
+"""No brokerage session is open."""
+
+PERSON_STATES: Final = frozenset({SessionState.LOGIN_REQUIRED, SessionState.LOCKED_OUT})
+"""Nothing goes on until a person has done something."""
+
+LOGGED_IN_STATES: Final = frozenset(
+    {
+        SessionState.BROKERAGE_INIT,
+        SessionState.COMPETING,
+        SessionState.RECONCILING,
+        SessionState.READY,
+        SessionState.DEGRADED,
+    }
+)
+"""A person has logged in, as the right user as far as one can tell by now."""
 
 NOT_STARTED: Final = Reason(code="STARTING", message="the engine has just started")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """What the configuration says of a session. `accounts` is None for `all`."""
+    """What the configuration says of a session. `accounts` is None for `all`.
+
+    Without a `calendar` the session knows no resets, so each one is trouble to it.
+    `login_grace_ms` is how long a person may take to log in before that is overdue.
+    """
 
     name: SessionName
     mode: Mode
     accounts: tuple[AccountId, ...] | None
     compete_once: bool
     suppress: tuple[str, ...]
+    calendar: Calendar | None = None
+    login_grace_ms: int = 900_000
 
 
 def login_problem(settings: SessionSettings, found: AccountsRead) -> Reason | None:

@@ -1,5 +1,5 @@
 """The one place that knows the broker's field names, error texts and number formats."""
 
-from engine.gateway.wire.order import TicketEncoder
+from engine.gateway.wire.ticket import Operator, TicketEncoder
 
-__all__ = ["TicketEncoder"]
+__all__ = ["Operator", "TicketEncoder"]

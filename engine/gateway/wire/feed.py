@@ -6,7 +6,7 @@ Rule 2: one message that cannot be read is reported and left out, and never ends
 stream: news that was missed is found by the next poll.
 """
 
-from collections.abc import Mapping
+import hashlib
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -15,6 +15,7 @@ import msgspec
 from engine.domain.messages import (
     AuthStreamed,
     HeartbeatSeen,
+    PromptStreamed,
     SendTopic,
     StreamRefused,
     SystemSucceeded,
@@ -22,15 +23,24 @@ from engine.domain.messages import (
 )
 from engine.domain.values import Execution, OrderRow, ProfitAndLoss
 from engine.gateway.wire.excerpt import excerpt, redact
-from engine.gateway.wire.lenient import BadAnswer, Row, as_row, decode, flag, rows_in
-from engine.gateway.wire.lenient import sentence as _sentence
+from engine.gateway.wire.lenient import (
+    BadAnswer,
+    Row,
+    as_row,
+    decode,
+    flag,
+    identifier,
+    rows_in,
+    sentence,
+)
+from engine.gateway.wire.question import is_prompt, prompt
 from engine.gateway.wire.rows import execution, order_row, readable, results
 
 QUOTE_FIELDS: Final = ("31", "84", "85", "86", "88", "7059", "87", "7762", "7741", "6509")
 """Last price; bid, ask size, ask, bid size; last size; volume, rounded and exact; prior close;
 availability."""
 
-_NOTICES: Final = frozenset({"act", "blt", "ntf"})
+_NOTICES: Final = {"ntf": "notice", "blt": "bulletin"}
 _PRIVATE: Final = frozenset({"act", "sts", "system", "tic"})
 """Topics about the login: with its id, its user and the machine. Nothing of them is shown."""
 _WAITING: Final = "waiting for session"
@@ -51,10 +61,19 @@ class SessionWanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """A message for people: a bulletin, a notification, a change of the account."""
+class AccountsSent:
+    """The accounts of the session were sent; the stream does so after every connect."""
 
-    topic: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A message for people; `kind` is `notice` or `bulletin`.
+
+    `notice_id` is the broker's, else one made of the text: equal texts have equal ids.
+    """
+
+    kind: str
+    notice_id: str
     text: str
 
 
@@ -67,7 +86,15 @@ class Unread:
 
 
 OtherPart: TypeAlias = (
-    SessionWanted | Notice | Unread | SystemSucceeded | HeartbeatSeen | AuthStreamed | StreamRefused
+    SessionWanted
+    | AccountsSent
+    | Notice
+    | Unread
+    | SystemSucceeded
+    | HeartbeatSeen
+    | AuthStreamed
+    | PromptStreamed
+    | StreamRefused
 )
 StreamPart: TypeAlias = StreamNews | OtherPart
 
@@ -82,6 +109,10 @@ def request(effect: SendTopic) -> bytes:
             return b"umd+%d+{}" % _conid(effect)
         case Topic.ORDERS:
             return b"sor+{}"
+        case Topic.STOP_ORDERS:
+            return b"uor+{}"
+        case Topic.STOP_TRADES:
+            return b"utr"
         case Topic.TRADES:
             return b'str+{"realtimeUpdatesOnly":false,"days":1}'
         case Topic.RESULTS:
@@ -103,7 +134,7 @@ def read(topic: str, payload: bytes) -> tuple[StreamPart, ...]:
         # The old keep-alive's answer is plain text; whatever else is not JSON was cut off.
         return (Unread(topic=topic, detail=_shown(topic, payload)),)
     if row.get("error"):
-        words = redact(_sentence(row["error"])) or _shown(topic, payload)
+        words = redact(sentence(row["error"])) or _shown(topic, payload)
         return (StreamRefused(topic=topic, text=words),)
     try:
         return _read(topic, row, payload)
@@ -123,8 +154,10 @@ def _read(topic: str, row: Row, payload: bytes) -> tuple[StreamPart, ...]:
             return () if flag(row, "alive") is False else (HeartbeatSeen(),)
         case "sts":
             return _auth(as_row(row.get("args"), "sts args"))
-        case _ if topic in _NOTICES:
-            return _notices(topic, row)
+        case "act":
+            return (AccountsSent(),)
+        case "ntf" | "blt":
+            return _notices(topic, row.get("args"))
         case "" if row.get("message") == _WAITING:
             return (SessionWanted(),)
         case _:
@@ -170,14 +203,36 @@ def _auth(args: Row) -> tuple[StreamPart, ...]:
     return (AuthStreamed(authenticated=authenticated, competing=competing),)
 
 
-def _notices(topic: str, row: Row) -> tuple[StreamPart, ...]:
-    if topic == "act":
-        return (Notice(topic=topic, text="the accounts of the session were sent"),)
-    return tuple(Notice(topic=topic, text=_notice_text(item)) for item in rows_in(row.get("args")))
+def _notices(topic: str, args: object) -> tuple[StreamPart, ...]:
+    """Return what is for people, and what the broker wants to be answered, in its order."""
+    if not isinstance(args, list | dict):
+        message = f"args is {type(args).__name__}, expected an array or an object"
+        raise BadAnswer(message)
+    found: list[StreamPart] = []
+    for item in rows_in(args):
+        if not is_prompt(item):
+            found.append(_notice(_NOTICES[topic], item))
+            continue
+        try:
+            broker_order_id, question = prompt(item)
+            found.append(PromptStreamed(broker_order_id=broker_order_id, question=question))
+        except BadAnswer as error:
+            # Nobody here can answer it, so a person should see it.
+            found += (_notice(_NOTICES[topic], item), Unread(topic=topic, detail=str(error)))
+    return tuple(found)
 
 
-def _notice_text(item: Mapping[str, object]) -> str:
-    return _sentence(item.get("text")) or _sentence(item.get("message")) or "a notice without text"
+def _notice(kind: str, item: Row) -> Notice:
+    words = (
+        sentence(item.get("text")) or sentence(item.get("message")) or sentence(item.get("title"))
+    )
+    try:
+        notice_id = identifier(item, "id", "reqId")
+    except BadAnswer:
+        notice_id = None
+    if notice_id is None:
+        notice_id = hashlib.sha256(words.encode()).hexdigest()[:16]
+    return Notice(kind=kind, notice_id=notice_id, text=words or "a notice without text")
 
 
 def _conid(effect: SendTopic) -> int:

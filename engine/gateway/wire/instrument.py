@@ -1,45 +1,46 @@
-"""The broker's words for contracts and their trading rules."""
+"""The broker's words for a contract: what it is, and its trading rules."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from engine.domain.values import ConId, Increment, Instrument, OrderType
+from engine.domain.values import ConId, Instrument
 from engine.gateway.wire.lenient import (
     BadAnswer,
     Row,
     as_row,
-    flag,
+    loose_number,
     need_conid,
     need_identifier,
-    need_number,
-    need_positive,
     number,
     positive,
-    rows_in,
     sentence,
     text,
 )
+from engine.gateway.wire.rules import trading_rules
 
-_ORDER_TYPES: Final = {"market": OrderType.MKT, "limit": OrderType.LMT}
 STOCK: Final = "STK"
-SEC_TYPES: Final = frozenset({STOCK})
-"""Kinds of contracts whose orders need no more than a ticket has. Futures do: the exchange
-wants to know who entered them."""
+OPTION: Final = "OPT"
+FUTURE: Final = "FUT"
+CURRENCY_PAIR: Final = "CASH"
+CRYPTO: Final = "CRYPTO"
+SEC_TYPES: Final = (STOCK, OPTION, FUTURE, CURRENCY_PAIR, CRYPTO)
+"""Kinds of contracts that can be ordered here. The others need what a ticket has not."""
+
+_EXPIRY: Final = re.compile(r"[0-9]{8}")
+_RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StockListing:
-    """One contract that a symbol may mean."""
+class ReadInstrument:
+    """A contract, and the words of its rules that nobody here knows."""
 
-    conid: ConId
-    symbol: str
-    exchange: str
-    name: str
-    is_us: bool
+    instrument: Instrument
+    unknown: tuple[str, ...]
 
 
-def instrument(conid: ConId, document: object) -> Instrument:
+def instrument(conid: ConId, document: object) -> ReadInstrument:
     """Return a contract with its rules.
 
     Raises `BadAnswer` when it is another contract's, the rules name no price step, or a step
@@ -50,86 +51,72 @@ def instrument(conid: ConId, document: object) -> Instrument:
     if found != conid:
         message = f"con_id is {found}, asked was {conid}"
         raise BadAnswer(message)
-    rules = as_row(row.get("rules"), "rules")
-    types = rules.get("orderTypes")
-    names = types if isinstance(types, list) else []
-    order_types = tuple(ours for theirs, ours in _ORDER_TYPES.items() if theirs in names)
-    return Instrument(
+    rules = trading_rules(as_row(row.get("rules"), "rules"))
+    read = Instrument(
         conid=conid,
         symbol=need_identifier(row, "symbol"),
-        sec_type=need_identifier(row, "instrument_type"),
+        sec_type=need_identifier(row, "instrument_type").upper(),
         currency=need_identifier(row, "currency"),
         exchange=text(row, "exchange") or "",
         name=sentence(row.get("company_name")),
-        multiplier=_multiplier(row),
-        increments=_increments(rules),
-        size_increment=_size_increment(rules),
-        order_types=order_types,
-        tradable=bool(order_types) and not sentence(rules.get("error")),
+        multiplier=multiplier(row),
+        increments=rules.increments,
+        size_increment=rules.size_increment,
+        order_types=rules.order_types,
+        tradable=bool(rules.order_types) and not rules.error,
+        tifs=rules.tifs,
+        outside_rth_types=rules.outside_rth_types,
+        fraction_types=rules.fraction_types,
+        cash_types=rules.cash_types,
+        cash_increment=rules.cash_increment,
+        cash_currency=rules.cash_currency if rules.cash_types else None,
+        underlying_conid=_underlying(row),
+        expiry=expiry(row, "maturity_date", "expiry_full"),
+        strike=strike(row),
+        right=right(row.get("right")),
+        trading_class=sentence(row.get("trading_class")) or None,
+        valid_exchanges=exchanges(row.get("valid_exchanges")),
     )
+    return ReadInstrument(instrument=read, unknown=rules.unknown)
 
 
-def listings(symbol: str, document: object) -> tuple[StockListing, ...]:
-    """Return the contracts of a symbol; none when the broker does not know it."""
-    if document == []:
-        return ()
-    found: list[StockListing] = []
-    for company in rows_in(as_row(document, "the stocks").get(symbol, [])):
-        name = sentence(company.get("name"))
-        found.extend(
-            StockListing(
-                conid=ConId(need_conid(contract, "conid")),
-                symbol=symbol,
-                exchange=text(contract, "exchange") or "",
-                name=name,
-                is_us=flag(contract, "isUS") is True,
-            )
-            for contract in rows_in(company.get("contracts", []))
-        )
-    return tuple(found)
-
-
-def candidate(listing: StockListing) -> Instrument:
-    """Return what a listing says of a contract; it cannot be traded before it is looked up."""
-    return Instrument(
-        conid=listing.conid,
-        symbol=listing.symbol,
-        sec_type=STOCK,
-        currency="",
-        exchange=listing.exchange,
-        name=listing.name,
-        multiplier=Decimal(1),
-        increments=(),
-        size_increment=Decimal(1),
-        order_types=(),
-        tradable=False,
-    )
-
-
-def _increments(rules: Row) -> tuple[Increment, ...]:
-    found = [
-        Increment(
-            lower_edge=need_number(rule, "lowerEdge"), increment=need_positive(rule, "increment")
-        )
-        for rule in rows_in(rules.get("incrementRules"))
-    ]
-    if not found:
-        found = [Increment(lower_edge=Decimal(0), increment=need_positive(rules, "increment"))]
-    return tuple(sorted(found, key=lambda rule: rule.lower_edge))
-
-
-def _multiplier(row: Row) -> Decimal:
+def multiplier(row: Row) -> Decimal:
     """Return how many units a contract is for; shares have none, or zero."""
     return (
         Decimal(1) if number(row, "multiplier") == 0 else positive(row, "multiplier") or Decimal(1)
     )
 
 
-def _size_increment(rules: Row) -> Decimal:
-    """Return the smallest step of a quantity.
+def expiry(row: Row, *keys: str) -> str | None:
+    """Return the first of these members that is a day as `YYYYMMDD`, None when none is."""
+    for key in keys:
+        try:
+            written = text(row, key) or ""
+        except BadAnswer:
+            continue
+        if _EXPIRY.fullmatch(written):
+            return written
+    return None
 
-    `sizeIncrement` is a lot for the arrows of an order form (100 for shares), not the
-    step that the broker takes: that is 1, or less where fractions are allowed.
-    """
-    step = positive(rules, "sizeIncrement")
-    return step if step is not None and step < 1 else Decimal(1)
+
+def strike(row: Row) -> Decimal | None:
+    """Return an option's strike; what has none says nothing, or zero."""
+    found = loose_number(row, "strike")
+    return found if found is not None and found > 0 else None
+
+
+def right(value: object) -> str | None:
+    """Return `C` or `P`; None for what is neither, such as the `?` of a share."""
+    return _RIGHTS.get(value.strip().upper()) if isinstance(value, str) else None
+
+
+def exchanges(value: object) -> tuple[str, ...]:
+    """Return the names in a list that commas or semicolons part."""
+    if not isinstance(value, str):
+        return ()
+    return tuple(dict.fromkeys(name for part in re.split("[,;]", value) if (name := part.strip())))
+
+
+def _underlying(row: Row) -> ConId | None:
+    found = loose_number(row, "underlying_con_id")
+    return ConId(int(found)) if found is not None and found > 0 else None

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-TABLE_VERSION: Final = 1
+TABLE_VERSION: Final = 2
 _REFUSING_STATUSES: Final = (200, 400)
 
 
@@ -42,6 +42,10 @@ _REFUSED: Final = (
     _known("NO_TRADING_PERMISSION", r"no trading permission"),
     _known("TOO_MANY_WORKING_ORDERS", r"working orders per side|orders? .* same side .* 15\b"),
     _known("FRACTION_REFUSED", r"fractional-sized order cannot be placed"),
+    # Errors 387, 10052 and 10244 of the broker's trading platform.
+    _known("ORDER_TYPE_UNSUPPORTED", r"unsupported order type|^order type \S+ is not supported"),
+    _known("TIF_UNSUPPORTED", r"^invalid time in force"),
+    _known("CASH_QUANTITY_UNSUPPORTED", r"^cash quantity cannot be used"),
 )
 """The broker refused the order; nothing is live."""
 
@@ -58,6 +62,26 @@ _CANCEL_REFUSED: Final = (
 )
 """The cancel found nothing to cancel; it does not prove that the order is dead."""
 
+_MODIFY_REFUSED: Final = (
+    *_CANCEL_REFUSED,
+    # Errors 104 and 105 of the broker's trading platform. An order that is being cancelled
+    # is refused in the same words.
+    _known("NOT_MODIFIABLE", r"can(?:no|')t (?:be )?modif(?:y|ied)|cannot be edited"),
+    _known("CHANGE_REFUSED", r"order being modified does not match"),
+)
+"""The modify changed nothing; it does not say what became of the order."""
+
+ABOUT_RULES: Final = frozenset(
+    {
+        "PRICE_INCREMENT",
+        "FRACTION_REFUSED",
+        "ORDER_TYPE_UNSUPPORTED",
+        "TIF_UNSUPPORTED",
+        "CASH_QUANTITY_UNSUPPORTED",
+    }
+)
+"""Codes that say that the broker goes by other trading rules than we do."""
+
 
 def refusal_code(text: str, status: int) -> str | None:
     """Return the code of a text that proves a submit or a reply refused, else None."""
@@ -67,6 +91,16 @@ def refusal_code(text: str, status: int) -> str | None:
 def cancel_refusal_code(text: str, status: int) -> str | None:
     """Return the code of a text that proves a cancel refused, else None."""
     return _first(_CANCEL_REFUSED, text) if status in _REFUSING_STATUSES else None
+
+
+def modify_refusal_code(text: str, status: int) -> str | None:
+    """Return the code of a text that proves a modify refused, else None.
+
+    New terms are refused for what new orders are refused for, too.
+    """
+    if status not in _REFUSING_STATUSES:
+        return None
+    return _first(_MODIFY_REFUSED, text) or refusal_code(text, status)
 
 
 def doubt_code(text: str) -> str | None:

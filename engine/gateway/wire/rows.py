@@ -5,7 +5,10 @@ overwrites what is known.
 
 Rule 2: one row that cannot be read is left out and reported; the others still count.
 
-Rule 3: a row with a number that nothing real has is not read: no size is zero, no total
+Rule 3: what tells an order's terms (type, prices, time in force) never costs a row: a
+term that cannot be read is None. The quantities must be readable, as fills are counted.
+
+Rule 4: a row with a number that nothing real has is not read: no size is zero, no total
 negative, no time beyond the calendar. What passes here can be computed with.
 """
 
@@ -25,6 +28,7 @@ from engine.domain.values import (
     Execution,
     ExecutionId,
     OrderRow,
+    OrderType,
     ProfitAndLoss,
     Side,
 )
@@ -45,6 +49,7 @@ from engine.gateway.wire.lenient import (
     text,
     whole,
 )
+from engine.gateway.wire.ticket import CAPPED, LIMITED, STOPPED, STOPPED_BESIDE
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -54,6 +59,24 @@ _SIDES: Final = {
     **dict.fromkeys(("S", "SELL", "SLD"), Side.SELL),
 }
 _STATUSES: Final = {status.value.lower(): status for status in BrokerStatus}
+_ORDER_TYPES: Final = {
+    **{kind.value.replace("_", ""): kind for kind in OrderType},
+    "MARKET": OrderType.MKT,
+    "LIMIT": OrderType.LMT,
+    "STOP": OrderType.STP,
+    "STPLMT": OrderType.STOP_LIMIT,
+    "STPLIMIT": OrderType.STOP_LIMIT,
+    "TRAILINGSTOP": OrderType.TRAIL,
+    "TRAILINGSTOPLIMIT": OrderType.TRAILLMT,
+    "TRAILLIMIT": OrderType.TRAILLMT,
+    "MARKETONCLOSE": OrderType.MOC,
+    "LIMITONCLOSE": OrderType.LOC,
+    "MARKETIFTOUCHED": OrderType.MIT,
+    "LIMITIFTOUCHED": OrderType.LIT,
+    "RELATIVE": OrderType.REL,
+}
+"""Order types as rows write them, without what parts their words: `Stop Limit`, `STOP_LIMIT`."""
+_NOT_WORDS: Final = re.compile(r"[^A-Z]+")
 _TRADE_TIME: Final = re.compile(r"[0-9]{8}-[0-9]{2}:[0-9]{2}:[0-9]{2}")
 _TIME_MS_MAX: Final = 253_402_300_799_999
 """The end of the year 9999, where calendars end."""
@@ -82,26 +105,34 @@ def readable(values: Iterable[V], read: Callable[[V], T]) -> Readable[T]:
 
 
 def order_row(row: Row) -> OrderRow:
-    """Return one row of the orders list or of the stream's `sor`.
+    """Return one row of the orders list, of the stream's `sor` or of an order's status.
 
+    The first two write `orderId` and `totalSize`, the last `order_id` and `total_size`.
     Raises `BadAnswer` when it does not say whose order it is, or a quantity in it cannot
     be read or is negative. A conid that is not above zero names no contract.
     """
-    status = text(row, "status")
+    status = text(row, "status") or text(row, "order_status")
     known = _STATUSES.get(status.replace(" ", "").lower()) if status else None
     conid = whole(row, "conid")
+    kind = _order_type(row)
+    limit_price, stop_price = _prices(row, kind)
     return OrderRow(
         account=AccountId(need_identifier(row, "account", "acct")),
-        broker_order_id=BrokerOrderId(need_identifier(row, "orderId")),
+        broker_order_id=BrokerOrderId(need_identifier(row, "orderId", "order_id")),
         coid=_coid(row),
         conid=ConId(conid) if conid is not None and conid > 0 else None,
         side=_SIDES.get((text(row, "side") or "").upper()),
-        total_quantity=not_negative(row, "totalSize"),
-        filled_quantity=not_negative(row, "filledQuantity"),
-        average_price=loose_number(row, "avgPrice"),
+        total_quantity=_total(row, "totalSize", "total_size"),
+        filled_quantity=_total(row, "filledQuantity", "cum_fill"),
+        average_price=_loosely(row, "avgPrice", "average_price"),
         status=known,
         unknown_status=sentence(status) if status and known is None else None,
         reason=sentence(row.get("order_cancellation_by_system_reason")) or None,
+        symbol=_words(row, "ticker", "symbol"),
+        order_type=kind,
+        limit_price=limit_price,
+        stop_price=stop_price,
+        tif=_words(row, "timeInForce", "tif"),
     )
 
 
@@ -149,6 +180,61 @@ def _result(item: tuple[str, object]) -> ProfitAndLoss:
         unrealized=number(row, "upl"),
         net_liquidation=number(row, "nl"),
     )
+
+
+def _order_type(row: Row) -> str | None:
+    """Return the order's type in the engine's spelling, else in the broker's own words.
+
+    `origOrderType` is what was asked for; `orderType` may be what became of it, such as the
+    limit order that a stop-limit turned into.
+    """
+    shown = None
+    for key in ("origOrderType", "orderType", "order_type"):
+        written = _words(row, key)
+        if written is None:
+            continue
+        kind = _ORDER_TYPES.get(_NOT_WORDS.sub("", written.upper()))
+        if kind is not None:
+            return kind.value
+        shown = shown or written
+    return shown
+
+
+def _prices(row: Row, kind: str | None) -> tuple[Decimal | None, Decimal | None]:
+    """Return the limit and the stop price of a row.
+
+    What `price` is depends on the type, so without one that is known it says nothing; an
+    order's status has a name for each instead.
+    """
+    limit, stop = loose_number(row, "limit_price"), loose_number(row, "stop_price")
+    price, beside = loose_number(row, "price"), _loosely(row, "auxPrice", "aux_price")
+    if kind in STOPPED:
+        return None, _first(stop, price, beside, limit)
+    if kind in STOPPED_BESIDE:
+        return _first(limit, price), _first(stop, beside)
+    if kind in LIMITED:
+        return _first(limit, price), None
+    if kind in CAPPED or kind == OrderType.MKT:
+        return None, None
+    return limit, stop
+
+
+def _first(*values: Decimal | None) -> Decimal | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _loosely(row: Row, *keys: str) -> Decimal | None:
+    return _first(*(loose_number(row, key) for key in keys))
+
+
+def _total(row: Row, *keys: str) -> Decimal | None:
+    return _first(*(not_negative(row, key) for key in keys))
+
+
+def _words(row: Row, *keys: str) -> str | None:
+    """Return the first of these members that is a text with words in it."""
+    found = (row.get(key) for key in keys)
+    return next((words for value in found if (words := sentence(value))), None)
 
 
 def _coid(row: Row) -> Coid | None:

@@ -8,6 +8,7 @@ it; of other answers only a redacted excerpt is.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -17,11 +18,13 @@ import msgspec
 from engine.domain.messages import AccountsRead, AuthStatus, Failure, FailureKind
 from engine.domain.values import (
     AccountId,
+    CashBalance,
     ConId,
     Execution,
     Funds,
     OrderRow,
     Position,
+    ProfitAndLoss,
 )
 from engine.gateway.wire.excerpt import excerpt, redact
 from engine.gateway.wire.lenient import (
@@ -37,16 +40,21 @@ from engine.gateway.wire.lenient import (
     need_number,
     sentence,
 )
-from engine.gateway.wire.rows import Readable, execution, order_row, readable
+from engine.gateway.wire.rows import Readable, execution, order_row, readable, results
 
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
+_FORBIDDEN: Final = 403
 _TOO_MANY_REQUESTS: Final = 429
 _REDIRECTS: Final = range(300, 400)
+_PAGE_BYTES_MAX: Final = 4096
 
+_EDGE_BLOCK: Final = re.compile(rb"\s*<.*access denied", re.IGNORECASE | re.DOTALL)
+"""The page of the broker's outer servers, which comes before any server of the API."""
 _NO_BRIDGE: Final = re.compile(r"no bridge|init session first", re.IGNORECASE)
 _NOT_PRIMED: Final = re.compile(r"query /accounts first|no accounts", re.IGNORECASE)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_LEDGER_KEY: Final = re.compile(r"BASE|[A-Z]{3}")
 _EVERY_ACCOUNT: Final = "All"
 """What logins with several accounts list among them, for all of them together."""
 
@@ -70,28 +78,46 @@ def suppress_body(message_ids: tuple[str, ...]) -> bytes:
     return msgspec.json.encode({"messageIds": list(message_ids)})
 
 
+def refuses_pace(status: int, body: bytes) -> bool:
+    """Tell whether an answer says that this address asked too fast, or is blocked for it.
+
+    The block comes as HTTP 403 with a page; nothing of the API itself answers so.
+    """
+    if status == _FORBIDDEN:
+        return _EDGE_BLOCK.match(body[:_PAGE_BYTES_MAX]) is not None
+    return status == _TOO_MANY_REQUESTS
+
+
 def read(status: int, body: bytes, *, private: bool = False) -> object:
     """Return the document of an answer to a reading request.
 
     Raises `CallRefused` for every answer but a whole JSON document without an error,
     beside HTTP 200. Of a `private` one no excerpt goes with it.
     """
-    shown = "" if private else excerpt(body)
+
+    def shown() -> str:
+        """Return what people may see of the answer; to make it costs more than to read it."""
+        return "" if private else excerpt(body)
+
+    if refuses_pace(status, body):
+        raise CallRefused(_refusal(FailureKind.RATE_LIMITED, status, shown()), status=status)
     try:
         document = decode(body)
     except BadAnswer as error:
-        failure = _failure_of_status(status, shown)
+        failure = _failure_of_status(status, shown())
         if failure is None:
-            message = f"{error}: {shown}" if shown else str(error)
+            excerpted = shown()
+            message = f"{error}: {excerpted}" if excerpted else str(error)
             failure = Failure(kind=FailureKind.BAD_ANSWER, message=message)
         raise CallRefused(failure, status=status) from error
     words = document.get("error") if isinstance(document, dict) else None
     if words:
-        failure = _failure_of_text(status, sentence(words) or shown or "an error without words")
+        failure = _failure_of_text(status, sentence(words) or shown() or "an error without words")
         raise CallRefused(failure, status=status)
-    failure = _failure_of_status(status, shown)
-    if failure is not None:
-        raise CallRefused(failure, status=status)
+    if status != _OK:
+        failure = _failure_of_status(status, shown())
+        if failure is not None:
+            raise CallRefused(failure, status=status)
     return document
 
 
@@ -110,8 +136,20 @@ def auth_status(document: object) -> AuthStatus:
     )
 
 
-def tickle(document: object) -> tuple[AuthStatus, str | None]:
-    """Return the auth status inside a tickle, and the session token that streams may ask for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tickle:
+    """What the keep-alive tells: the session, its login, and what streams may ask for.
+
+    `sso_expires_ms` is what is left of the login, None when it is not told.
+    """
+
+    status: AuthStatus
+    sso_expires_ms: int | None
+    token: str | None
+
+
+def tickle(document: object) -> Tickle:
+    """Return what a tickle says.
 
     Raises `CallRefused` when the brokerage part of the answer is an error.
     """
@@ -120,7 +158,12 @@ def tickle(document: object) -> tuple[AuthStatus, str | None]:
     if words := sentence(brokerage.get("error")):
         raise CallRefused(_failure_of_text(_OK, words), status=_OK)
     token = row.get("session")
-    return auth_status(brokerage.get("authStatus")), token if isinstance(token, str) else None
+    expires_ms = loose_number(row, "ssoExpires")
+    return Tickle(
+        status=auth_status(brokerage.get("authStatus")),
+        sso_expires_ms=None if expires_ms is None else max(0, int(expires_ms)),
+        token=token if isinstance(token, str) else None,
+    )
 
 
 def accounts(document: object) -> AccountsRead:
@@ -191,18 +234,52 @@ def funds(account: AccountId, document: object) -> Funds:
     no order is judged by them, so they are no reason to do without the rest.
     """
     row = as_row(document, "the summary")
-    currency = next(filter(None, (_currency(_entry(row, key)) for key in _FUNDS_KEYS)), "")
-    net_liquidation, available, excess = (_amount(row, key) for key in _FUNDS_KEYS)
-    return Funds(
-        account=account,
-        currency=currency,
-        net_liquidation=net_liquidation,
-        available_funds=available,
-        excess_liquidity=excess,
+    currency = next(filter(None, (_currency(_entry(row, key)) for key in _FUNDS.values())), "")
+    figures = {name: _amount(row, key) for name, key in _FUNDS.items()}
+    return Funds(account=account, currency=currency, **figures)
+
+
+_FUNDS: Final[Mapping[str, str]] = {
+    "net_liquidation": "netliquidation",
+    "available_funds": "availablefunds",
+    "excess_liquidity": "excessliquidity",
+    "buying_power": "buyingpower",
+    "initial_margin": "initmarginreq",
+    "maintenance_margin": "maintmarginreq",
+    "gross_position_value": "grosspositionvalue",
+    "total_cash": "totalcashvalue",
+}
+"""Our names of the figures, and the broker's."""
+
+
+def ledger(document: object) -> tuple[CashBalance, ...]:
+    """Return the account's money by currency, in the broker's order; `BASE` is all of it.
+
+    What is no figure is None, and what is no row of a currency is left out: no order is
+    judged by them. A portfolio that was not opened yet answers with no row at all.
+    """
+    rows = as_row(document, "the ledger").items()
+    return tuple(
+        CashBalance(
+            currency=currency,
+            cash=loose_number(row, "cashbalance"),
+            settled_cash=loose_number(row, "settledcash"),
+            net_liquidation=loose_number(row, "netliquidationvalue"),
+            exchange_rate=loose_number(row, "exchangerate"),
+        )
+        for currency, row in rows
+        if isinstance(row, dict) and _LEDGER_KEY.fullmatch(currency)
     )
 
 
-_FUNDS_KEYS: Final = ("netliquidation", "availablefunds", "excessliquidity")
+def profits(document: object) -> Readable[ProfitAndLoss]:
+    """Return the running results of the accounts; none in the first answer of a session.
+
+    The row `ACCOUNT.Core` is the account's. Rows of an adviser's models, `ACCOUNT.model`,
+    are left out: nobody says whether they add to it or are parts of it, and a loss must
+    not be hidden by a sum. Raises `BadAnswer` when there are no rows to be empty.
+    """
+    return results(as_row(document, "the results").get("upnl"))
 
 
 def _items(value: object, what: str) -> list[object]:
@@ -259,11 +336,12 @@ def _failure_of_text(status: int, words: str) -> Failure:
 
 
 def _failure_of_status(status: int, words: str) -> Failure | None:
-    message = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     if status == _OK:
         return None
     if status == _UNAUTHORIZED or status in _REDIRECTS:
-        return Failure(kind=FailureKind.UNAUTHORIZED, message=message)
-    if status == _TOO_MANY_REQUESTS:
-        return Failure(kind=FailureKind.RATE_LIMITED, message=message)
-    return Failure(kind=FailureKind.SERVER_ERROR, message=message)
+        return _refusal(FailureKind.UNAUTHORIZED, status, words)
+    return _refusal(FailureKind.SERVER_ERROR, status, words)
+
+
+def _refusal(kind: FailureKind, status: int, words: str) -> Failure:
+    return Failure(kind=kind, message=f"HTTP {status}: {words}" if words else f"HTTP {status}")

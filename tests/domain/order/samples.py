@@ -4,10 +4,12 @@ from decimal import Decimal
 
 from engine.domain.messages import (
     AttemptStarted,
+    ModifyOrder,
     OrderAnswered,
     OrderEffect,
     OrderMessage,
     RecordCommitted,
+    ReleaseTurn,
     Step,
     SubmitOrder,
     TurnGranted,
@@ -15,20 +17,17 @@ from engine.domain.messages import (
 )
 from engine.domain.order import Order
 from engine.domain.values import (
-    AccountId,
     Answer,
+    ApprovedChange,
     ApprovedTicket,
     BrokerOrderId,
     BrokerStatus,
-    ClientOrderId,
     Coid,
-    ConId,
     Execution,
     ExecutionId,
     MessageId,
     OrderId,
     OrderRow,
-    OrderType,
     Outcome,
     OutcomeKind,
     Question,
@@ -37,40 +36,35 @@ from engine.domain.values import (
     Reason,
     SessionName,
     Side,
+    Terms,
     Ticket,
-    TimeInForce,
 )
+from tests.samples import LIMIT_BUY
 
-ACCOUNT = AccountId("DU1234567")
+ACCOUNT = LIMIT_BUY.account
 ORDER_ID = OrderId("1-1")
 COID = Coid("EX0001-1-1-AB")
 SESSION = SessionName("main")
 BROKER_ID = BrokerOrderId("245323648")
-CONID = ConId(265598)
+CONID = LIMIT_BUY.conid
 BODY = b'{"orders":[{}]}'
-TICKET = Ticket(
-    account=ACCOUNT,
-    client_order_id=ClientOrderId("mine-1"),
-    conid=CONID,
-    symbol="AAPL",
-    side=Side.BUY,
-    type=OrderType.LMT,
-    quantity=Decimal(10),
-    limit_price=Decimal(100),
-    tif=TimeInForce.DAY,
-)
+CHANGE_BODY = b'{"quantity":20}'
+TICKET = LIMIT_BUY
 POLICY = QuestionPolicy(answers={MessageId("o163"): Answer.ACCEPT})
 
 
-def approve(policy: QuestionPolicy = POLICY) -> ApprovedTicket:
+def approve(
+    policy: QuestionPolicy = POLICY, ticket: Ticket = TICKET, quantity_max: str = "0"
+) -> ApprovedTicket:
     return ApprovedTicket(
-        ticket=TICKET,
+        ticket=ticket,
         order_id=ORDER_ID,
         coid=COID,
         session=SESSION,
         questions=policy,
         policy_hash="0" * 12,
         request_sha256="f" * 64,
+        quantity_max=Decimal(quantity_max),
     )
 
 
@@ -106,6 +100,7 @@ def row(
     filled: int | None = None,
     reason: str | None = None,
     broker_id: BrokerOrderId = BROKER_ID,
+    shows: Terms | None = None,
 ) -> OrderRow:
     return OrderRow(
         account=ACCOUNT,
@@ -116,6 +111,9 @@ def row(
         filled_quantity=None if filled is None else Decimal(filled),
         status=status,
         reason=reason,
+        total_quantity=None if shows is None else shows.quantity,
+        limit_price=None if shows is None else shows.limit_price,
+        stop_price=None if shows is None else shows.stop_price,
     )
 
 
@@ -144,29 +142,40 @@ class Played:
         self.records: list[WriteRecord] = []
         self.effects: list[OrderEffect] = []
         self.now_ns = 1_000
+        self.late_grants = 0
 
     def tell(self, message: OrderMessage) -> tuple[OrderEffect, ...]:
         self.now_ns += 1
+        waits = self.order.waits_for_turn
         effects = self.order.handle(message, self.now_ns)
         self.records.extend(effect for effect in effects if isinstance(effect, WriteRecord))
         self.effects.extend(effects)
+        if isinstance(message, TurnGranted) and not waits:
+            self.late_grants += any(isinstance(effect, ReleaseTurn) for effect in effects)
         return effects
 
     def commit(self, record: type) -> tuple[OrderEffect, ...]:
         return self.tell(RecordCommitted(order_id=ORDER_ID, record=record.__name__))
 
-    def send(self) -> "Played":
+    def send(self, intent: SubmitOrder = INTENT) -> "Played":
         """Bring the order to the wire."""
-        self.tell(INTENT)
+        self.tell(intent)
         self.commit(SubmitOrder)
         self.tell(TURN)
         self.commit(AttemptStarted)
         return self
 
-    def work(self) -> "Played":
+    def work(self, intent: SubmitOrder = INTENT) -> "Played":
         """Bring the order to the broker's book."""
-        self.send()
+        self.send(intent)
         self.tell(answered(ACK))
+        return self
+
+    def change(self, new: Terms) -> "Played":
+        """Bring new terms to the wire."""
+        self.tell(modify(new))
+        self.commit(ModifyOrder)
+        self.tell(TURN)
         return self
 
     def replayed(self) -> Order:
@@ -175,3 +184,16 @@ class Played:
         for written in self.records:
             copy.replay(written.record, written.view.updated_at_ns)
         return copy
+
+
+def terms(quantity: int, limit: str | None = "100", stop: str | None = None) -> Terms:
+    return Terms(
+        quantity=Decimal(quantity),
+        limit_price=None if limit is None else Decimal(limit),
+        stop_price=None if stop is None else Decimal(stop),
+    )
+
+
+def modify(new: Terms) -> ModifyOrder:
+    change = ApprovedChange(order_id=ORDER_ID, terms=new, policy_hash="0" * 12, by="ops")
+    return ModifyOrder(order_id=ORDER_ID, change=change, body=CHANGE_BODY)

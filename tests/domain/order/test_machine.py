@@ -16,10 +16,13 @@ from engine.domain.messages import (
     ExecutionSeen,
     ForgetOrder,
     LearnAlias,
+    ModifyAtBroker,
+    ModifyOrder,
     OrderExpired,
     OrderMessage,
     OrderRowSeen,
     PlaceAtBroker,
+    PromptRaised,
     RecordFailed,
     ReleaseTurn,
     ReplyAtBroker,
@@ -37,7 +40,8 @@ from engine.domain.messages import (
     WriteRecord,
 )
 from engine.domain.order import TRANSITIONS, Order
-from engine.domain.order.machine import CANCEL_RETRY_MS, ROUNDS_MAX, TURN_WAIT_MS_MAX
+from engine.domain.order.conversation import ROUNDS_MAX, TURN_WAIT_MS_MAX
+from engine.domain.order.recorder import CANCEL_RETRY_MS
 from engine.domain.values import (
     TERMINAL,
     AccountId,
@@ -45,10 +49,13 @@ from engine.domain.values import (
     BrokerStatus,
     Confidence,
     ConId,
+    MessageId,
     OrderState,
     Outcome,
     OutcomeKind,
     Pending,
+    Question,
+    QuestionId,
     Reason,
     Side,
     Source,
@@ -71,7 +78,9 @@ from tests.domain.order.samples import (
     answered,
     ask,
     fill,
+    modify,
     row,
+    terms,
 )
 
 CANCEL = CancelOrder(order_id=ORDER_ID, cause="the client")
@@ -775,6 +784,14 @@ def test_a_pending_cancel_is_sent_again_after_a_restart() -> None:
 
 # --- properties --------------------------------------------------------------------------
 
+GROWN, DEARER = terms(20), terms(10, "101")
+PROMPT = PromptRaised(
+    order_id=ORDER_ID,
+    question=Question(
+        question_id=QuestionId("p-1"), message_ids=(MessageId("o163"),), texts=("Sure?",)
+    ),
+)
+
 NEWS: tuple[OrderMessage, ...] = (
     answered(ACK),
     seen(BrokerStatus.PRE_SUBMITTED),
@@ -820,6 +837,22 @@ ANYTHING = st.sampled_from(
         seen(None),
         seen(None, broker_id=BrokerOrderId("7")),
         filled(1, 10, revision=2),
+        filled(3, 6),
+        modify(GROWN),
+        modify(DEARER),
+        seen(None, Source.POLL, shows=GROWN),
+        seen(BrokerStatus.SUBMITTED, Source.LOOKUP, shows=GROWN),
+        seen(BrokerStatus.SUBMITTED, Source.POLL, shows=terms(10)),
+        seen(BrokerStatus.FILLED, filled=20),
+        answered(ACK, Step.MODIFY),
+        answered(ACK, Step.REPLY),
+        answered(TIMEOUT, Step.MODIFY),
+        answered(REFUSED, Step.MODIFY),
+        answered(NOT_SENT, Step.MODIFY),
+        answered(ask("o163"), Step.MODIFY),
+        PROMPT,
+        TurnRefused(order_id=ORDER_ID, reason=Reason(code="TRADING_HALTED", message="halted")),
+        TimerFired(name="modify"),
         TimerFired(name="turn"),
         TimerFired(name="cancel"),
         TimerFired(name="park"),
@@ -827,7 +860,16 @@ ANYTHING = st.sampled_from(
 )
 
 
-@given(st.lists(ANYTHING, max_size=30))
+def turns_wanted(played: Played) -> int:
+    return sum(isinstance(effect, RequestTurn) for effect in played.effects)
+
+
+def turns_given(played: Played) -> int:
+    """Count the turns that were given back; the answers to late grants are none of them."""
+    return sum(isinstance(effect, ReleaseTurn) for effect in played.effects) - played.late_grants
+
+
+@given(st.lists(ANYTHING, max_size=40))
 def test_whatever_comes_the_records_rebuild_the_order(messages: list[OrderMessage]) -> None:
     played = Played()
     played.tell(INTENT)
@@ -847,12 +889,20 @@ def test_whatever_comes_the_records_rebuild_the_order(messages: list[OrderMessag
 
     view = played.order.view()
     places = [effect for effect in played.effects if isinstance(effect, PlaceAtBroker)]
+    modifies = [effect for effect in played.effects if isinstance(effect, ModifyAtBroker)]
+    written = [effect.record for effect in played.effects if isinstance(effect, WriteRecord)]
     assert len(places) <= 1, "an order is sent at most once"
+    assert len(modifies) <= sum(isinstance(record, ModifyOrder) for record in written)
+    assert len([record for record in written if record == PROMPT]) <= 1
+    assert turns_given(played) <= turns_wanted(played)
+    if not played.order.waits_for_turn and not played.order.has_turn:
+        assert turns_given(played) == turns_wanted(played)
     assert view.filled_quantity == sum(
         (execution.quantity for execution in played.order.fills.all()), Decimal(0)
     )
+    assert (view.wanted is None) or view.pending in {Pending.REPLACE, Pending.CANCEL}
     if view.state in TERMINAL:
-        assert view.pending is Pending.NONE
+        assert (view.pending, view.wanted) == (Pending.NONE, None)
 
 
 def test_an_order_without_a_record_has_no_state() -> None:

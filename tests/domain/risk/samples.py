@@ -24,8 +24,8 @@ from engine.domain.risk import (
     StartDenied,
 )
 from engine.domain.risk.limits import LimitValue
+from engine.domain.risk.order_types import LIMITED, STOPPED, TRAILING
 from engine.domain.values import (
-    AccountId,
     ClientOrderId,
     Coid,
     Confidence,
@@ -46,14 +46,17 @@ from engine.domain.values import (
     SessionState,
     Side,
     Ticket,
+    TifRule,
     TimeInForce,
     TradingState,
+    TrailingType,
 )
 from engine.domain.views import OrderView
+from tests.samples import LIMIT_BUY
 
-ACCOUNT: Final = AccountId("DU1234567")
+ACCOUNT: Final = LIMIT_BUY.account
 SESSION: Final = SessionName("paper")
-CONID: Final = ConId(265598)
+CONID: Final = LIMIT_BUY.conid
 NOW_NS: Final = 1_000_000_000_000
 MS: Final = 1_000_000
 SECOND: Final = 1_000_000_000
@@ -81,6 +84,19 @@ INSTRUMENT: Final = Instrument(
     tradable=True,
 )
 
+ANYTHING: Final = replace(
+    INSTRUMENT,
+    size_increment=Decimal("0.0001"),
+    order_types=tuple(OrderType),
+    tifs=tuple(TifRule(tif=tif, outside_rth=True) for tif in TimeInForce),
+    outside_rth_types=tuple(OrderType),
+    fraction_types=tuple(OrderType),
+    cash_types=(OrderType.MKT, OrderType.LMT),
+    cash_increment=Decimal("0.01"),
+    cash_currency="USD",
+)
+"""A contract whose rules allow all that there is."""
+
 QUOTE: Final = Quote(
     conid=CONID,
     bid=Decimal("99.98"),
@@ -96,18 +112,27 @@ QUOTE: Final = Quote(
     received_ns=NOW_NS,
 )
 
-BUY: Final = Ticket(
-    account=ACCOUNT,
-    client_order_id=ClientOrderId("first"),
-    conid=CONID,
-    symbol="AAPL",
-    side=Side.BUY,
-    type=OrderType.LMT,
-    quantity=Decimal(10),
-    limit_price=Decimal(100),
-    tif=TimeInForce.DAY,
-)
+BUY: Final = replace(LIMIT_BUY, client_order_id=ClientOrderId("first"))
 SELL: Final = replace(BUY, side=Side.SELL)
+CASH_BUY: Final = replace(
+    BUY,
+    type=OrderType.MKT,
+    limit_price=None,
+    quantity=Decimal(0),
+    cash_quantity=Decimal(1_000),
+)
+TYPED: Final = {
+    kind: replace(
+        BUY,
+        type=kind,
+        limit_price=Decimal(100) if kind in LIMITED else None,
+        stop_price=Decimal(100) if kind in STOPPED else None,
+        trailing_type=TrailingType.AMOUNT if kind in TRAILING else None,
+        trailing_amount=Decimal(2) if kind in TRAILING else None,
+    )
+    for kind in OrderType
+}
+"""A buy of each type, with the prices that it needs."""
 MARKET_BUY: Final = replace(BUY, type=OrderType.MKT, limit_price=None)
 MARKET_SELL: Final = replace(MARKET_BUY, side=Side.SELL)
 

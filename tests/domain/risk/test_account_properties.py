@@ -1,4 +1,7 @@
-"""No order of requests, fills, news and reads passes a limit; a small broker is the judge."""
+"""No order of requests, changes, fills, news and reads passes a limit.
+
+A small broker is the judge.
+"""
 
 import random
 from collections.abc import Callable
@@ -14,20 +17,23 @@ from engine.domain.messages import (
     PositionFilled,
     PositionsFilled,
     PositionsRead,
+    RequestChange,
     RequestVerdict,
 )
 from engine.domain.risk import AccountRisk, RiskMessage
 from engine.domain.risk.holdings import SETTLE_NS, SKEW_NS
-from engine.domain.values import OrderState, OrderType, Side, Ticket
+from engine.domain.values import OrderState, OrderType, Pending, Side, Terms, Ticket
+from engine.domain.views import OrderView
 from tests.domain.risk.samples import (
     ACCOUNT,
-    BUY,
+    ANYTHING,
     CONID,
     NOW_NS,
     QUOTE,
     READY,
     SECOND,
     SESSION,
+    TYPED,
     execution,
     limits,
     position,
@@ -62,12 +68,21 @@ class BrokerFill:
 
 @dataclass
 class BrokerOrder:
-    """An order as it truly is at the broker."""
+    """An order as it truly is at the broker.
+
+    `known` is its ticket as the engine knows it. `wanted` is the quantity of a change that
+    the engine waits for; `applied` is True once the broker has taken it. `lost` is that of
+    one that was approved and never reached the order.
+    """
 
     number: int
     ticket: Ticket
+    known: Ticket
     fills: list[BrokerFill] = field(default_factory=list)
     live: bool = True
+    wanted: int | None = None
+    applied: bool = False
+    lost: int = 0
 
     @property
     def sign(self) -> int:
@@ -80,6 +95,32 @@ class BrokerOrder:
     @property
     def leaves(self) -> int:
         return int(self.ticket.quantity) - self.filled if self.live else 0
+
+    @property
+    def leaves_most(self) -> int:
+        """What may still fill if the broker takes the change, or does not."""
+        most = max(int(self.ticket.quantity), self.wanted or 0)
+        return max(most - self.filled, 0) if self.live else 0
+
+    @property
+    def reserved(self) -> int:
+        """What must be reserved once all is told."""
+        most = max(int(self.known.quantity), self.wanted or 0, self.lost)
+        return most - self.filled if self.leaves else 0
+
+    def take(self, quantity: int) -> bool:
+        """Take new terms, as the broker does: never fewer than what has filled."""
+        if quantity <= self.filled:
+            return False
+        self.ticket = replace(self.ticket, quantity=Decimal(quantity))
+        return True
+
+    @property
+    def terms(self) -> Terms:
+        ticket = self.known
+        return Terms(
+            quantity=ticket.quantity, limit_price=ticket.limit_price, stop_price=ticket.stop_price
+        )
 
 
 @dataclass
@@ -125,11 +166,11 @@ class Account(RuleBasedStateMachine):
 
     @property
     def longs(self) -> int:
-        return sum(order.leaves for order in self.orders if order.sign > 0)
+        return sum(order.leaves_most for order in self.orders if order.sign > 0)
 
     @property
     def shorts(self) -> int:
-        return sum(order.leaves for order in self.orders if order.sign < 0)
+        return sum(order.leaves_most for order in self.orders if order.sign < 0)
 
     @initialize(
         held=st.integers(-MOST, MOST),
@@ -176,9 +217,9 @@ class Account(RuleBasedStateMachine):
     )
     def request(self, side: Side, quantity: int, kind: OrderType, *, quoted: bool) -> None:
         number = len(self.orders) + 1
-        price = None if kind is OrderType.MKT else BUY.limit_price
-        ticket = replace(BUY, side=side, quantity=Decimal(quantity), type=kind, limit_price=price)
-        message = replace(request(number, ticket), quote=QUOTE if quoted else None)
+        ticket = replace(TYPED[kind], side=side, quantity=Decimal(quantity))
+        quote = QUOTE if quoted else None
+        message = replace(request(number, ticket), quote=quote, instrument=ANYTHING)
 
         answer, _ = self.risk.request(message)
         repeated, effects = self.risk.request(message)
@@ -186,14 +227,76 @@ class Account(RuleBasedStateMachine):
         assert repeated.verdict is RequestVerdict.REPEATED
         assert effects == ()
         approved = answer.verdict is RequestVerdict.APPROVED
-        self.orders.append(BrokerOrder(number=number, ticket=ticket, live=approved))
+        self.orders.append(BrokerOrder(number=number, ticket=ticket, known=ticket, live=approved))
+
+    def shown(self, order: BrokerOrder, state: OrderState) -> OrderView:
+        wanted = None
+        if order.wanted is not None and order.live:
+            wanted = replace(order.terms, quantity=Decimal(order.wanted))
+        plain = view(order.number, order.known, seq=self.seq, state=state, filled=order.filled)
+        pending = Pending.NONE if wanted is None else Pending.REPLACE
+        return replace(plain, wanted=wanted, pending=pending)
 
     def announce(self, order: BrokerOrder, state: OrderState) -> None:
         self.seq += 1
-        news = OrderChanged(
-            view=view(order.number, order.ticket, seq=self.seq, state=state, filled=order.filled)
-        )
+        news = OrderChanged(view=self.shown(order, state))
         self.pending.append(News(lambda: news))
+
+    @precondition(lambda self: any(order.leaves for order in self.orders))
+    @rule(
+        choice=st.randoms(use_true_random=False),
+        quantity=st.integers(1, 2 * MOST),
+        lost=st.sampled_from([False, False, False, True]),
+    )
+    def change(self, choice: random.Random, quantity: int, *, lost: bool) -> None:
+        """Ask for another quantity; what is approved may never reach the order."""
+        order = choice.choice([order for order in self.orders if order.leaves])
+        new = replace(order.terms, quantity=Decimal(quantity))
+        message = RequestChange(
+            view=self.shown(order, OrderState.WORKING),
+            ticket=order.known,
+            terms=new,
+            by="ops",
+            instrument=ANYTHING,
+            quote=QUOTE,
+            now_ns=self.now_ns,
+        )
+        message = replace(message, quote=replace(QUOTE, received_ns=self.now_ns))
+
+        answer, _ = self.risk.change(message)
+
+        assert (answer.change is None) is (answer.refused is not None)
+        if answer.change is None:
+            return
+        assert order.wanted is None, "a second change was approved before the first was over"
+        assert answer.change.terms == new
+        if lost:
+            order.lost = max(order.lost, quantity)
+        else:
+            order.wanted, order.applied = quantity, False
+            self.announce(order, OrderState.WORKING)
+
+    @precondition(lambda self: any(order.wanted and order.live for order in self.orders))
+    @rule(choice=st.randoms(use_true_random=False))
+    def apply_change(self, choice: random.Random) -> None:
+        """Let the broker take a change before anybody hears of it."""
+        changing = [order for order in self.orders if order.wanted and order.live]
+        order = choice.choice(changing)
+        assert order.wanted is not None
+        order.applied = order.take(order.wanted)
+
+    @precondition(lambda self: any(order.wanted and order.live for order in self.orders))
+    @rule(choice=st.randoms(use_true_random=False), applied=st.booleans())
+    def settle_change(self, choice: random.Random, *, applied: bool) -> None:
+        """Say what became of a change, after the broker has decided."""
+        changing = [order for order in self.orders if order.wanted and order.live]
+        order = choice.choice(changing)
+        assert order.wanted is not None
+        if applied and not order.applied:
+            order.take(order.wanted)
+        order.wanted, order.applied, order.lost = None, False, 0
+        order.known = order.ticket
+        self.announce(order, OrderState.WORKING)
 
     def execute(self, fill: BrokerFill, grown: int) -> None:
         """Let the position follow the fill, and send the news of it on its way."""
@@ -213,6 +316,9 @@ class Account(RuleBasedStateMachine):
 
         self.pending.append(News(make))
         filled = order.live and not order.leaves
+        if filled:
+            order.wanted, order.lost = None, 0  # An end ends a change, too.
+            order.known = order.ticket
         self.announce(order, OrderState.FILLED if filled else OrderState.PARTIALLY_FILLED)
 
     @precondition(lambda self: any(order.leaves for order in self.orders))
@@ -238,6 +344,8 @@ class Account(RuleBasedStateMachine):
         position_ = self.true_position + grown * order.sign
         if not (fill.told and order.live and order.leaves - grown >= 0 and fill.quantity + grown):
             return False
+        if order.wanted is not None or order.lost:
+            return False  # Enough is going on.
         longs = self.longs - (grown if order.sign > 0 else 0)
         shorts = self.shorts - (grown if order.sign < 0 else 0)
         return position_ + longs <= MOST and shorts - position_ <= MOST
@@ -332,7 +440,7 @@ class Account(RuleBasedStateMachine):
             assert exposure.lowest <= self.true_position <= exposure.highest
             assert exposure.orders_total == sum(1 for order in self.orders if order.leaves)
             assert exposure.working_buy + exposure.working_sell == sum(
-                order.leaves for order in self.orders
+                order.reserved for order in self.orders
             )
 
 

@@ -121,7 +121,7 @@ def test_no_figure_makes_a_check_fail(
 def test_a_quantity_is_whole_lots_exactly(steps: int, lot: Decimal, rest: Fraction) -> None:
     exact = (steps + rest) * Fraction(lot)
     quantity = Decimal(f"{exact.numerator * 10**40 // exact.denominator}E-40")
-    instrument = replace(INSTRUMENT, size_increment=lot)
+    instrument = replace(INSTRUMENT, size_increment=lot, fraction_types=(BUY.type,))
     ticket = replace(BUY, quantity=quantity)
 
     verdicts = check_order(replace(INPUTS, instrument=instrument, ticket=ticket, limits=WIDE))

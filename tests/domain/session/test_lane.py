@@ -33,3 +33,15 @@ def test_leaving_without_a_turn_changes_nothing() -> None:
     lane.leave(ONE)
 
     assert lane.next_turn(1, 0) is None
+
+
+def test_who_waits_can_be_sent_away() -> None:
+    lane = SubmitLane()
+    lane.occupy(ONE)
+    lane.join(TWO)
+
+    waiting = lane.clear_waiting()
+    lane.leave(ONE)
+
+    assert waiting == (TWO,)
+    assert lane.next_turn(1, 0) is None

@@ -1,38 +1,28 @@
 """The session machine: the order of its warm-up, its turns, and what makes it not ready."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 
 import pytest
 
 from engine.domain.messages import (
     AccountsRead,
-    AnnounceSession,
-    AuthStatus,
-    AuthStatusRead,
     AuthStreamed,
-    CallDone,
-    CallFailed,
     CallGateway,
     CloseStream,
     DeliverNews,
     DeliverToRisk,
-    Failure,
     FailureKind,
-    FundsRead,
     GrantTurn,
     OpenStream,
+    OrderChanged,
     OrdersRead,
     ParkOrder,
-    PositionsRead,
+    ReadAccount,
     RefuseTurn,
-    ReleaseTurn,
+    ReportAnomaly,
     RequestLookup,
-    RequestTurn,
     SessionCall,
-    SessionEffect,
-    SessionMessage,
+    SessionChanged,
     StartSession,
     StartTimer,
     StreamLost,
@@ -40,93 +30,33 @@ from engine.domain.messages import (
     TimerFired,
     TradesRead,
 )
-from engine.domain.session import LOOKUP_HEALTHY_MS_MAX, SEND_WINDOW_MS, Session, SessionSettings
-from engine.domain.values import (
-    AccountId,
-    Funds,
-    Mode,
-    OrderId,
-    SessionName,
-    SessionState,
-)
-
-NAME = SessionName("main")
-ACCOUNT = AccountId("DU1234567")
-SETTINGS = SessionSettings(
-    name=NAME, mode=Mode.PAPER, accounts=(ACCOUNT,), compete_once=False, suppress=("o163",)
-)
-UP = AuthStatus(authenticated=True, connected=True, competing=False, established=True)
-OPENING = replace(UP, established=False)
-CLOSED = AuthStatus(authenticated=False, connected=True, competing=False, established=None)
-STOLEN = replace(UP, competing=True)
-ONE = OrderId("1-1")
-TWO = OrderId("1-2")
-
-
-def read(status: AuthStatus, call: SessionCall = SessionCall.AUTH_STATUS) -> AuthStatusRead:
-    return AuthStatusRead(call=call, status=status)
-
-
-def failed(call: SessionCall, kind: FailureKind) -> CallFailed:
-    return CallFailed(call=call, failure=Failure(kind=kind, message=f"{kind}"))
-
-
-POSITIONS = PositionsRead(account=ACCOUNT, positions=(), started_ns=1, ended_ns=2)
-FUNDS = FundsRead(
-    funds=Funds(
-        account=ACCOUNT,
-        currency="USD",
-        net_liquidation=Decimal(1),
-        available_funds=None,
-        excess_liquidity=None,
-    ),
-    now_ns=2,
-)
-WARM_UP: tuple[SessionMessage, ...] = (
-    StartSession(),
-    read(UP),
-    AccountsRead(accounts=(ACCOUNT,), paper=True),
-    CallDone(call=SessionCall.PORTFOLIO_ACCOUNTS),
-    CallDone(call=SessionCall.SUPPRESS),
-    OrdersRead(rows=(), snapshot=False, forced=True),
-    TradesRead(executions=()),
-    StreamReady(),
-    OrdersRead(rows=(), snapshot=True, forced=False),
-    TradesRead(executions=()),
-    POSITIONS,
+from engine.domain.session import LOOKUP_HEALTHY_MS_MAX, SEND_WINDOW_MS
+from engine.domain.values import AccountId, OrderId, Reason, SessionState
+from tests.domain.risk.samples import view
+from tests.domain.session.told import (
+    ACCOUNT,
+    CLOSED,
     FUNDS,
+    NAME,
+    ONE,
+    OPENING,
+    POSITIONS,
+    PROFIT,
+    SETTINGS,
+    STOLEN,
+    TWO,
+    UP,
+    WARM_UP,
+    Told,
+    ask_turn,
+    calls,
+    end_turn,
+    failed,
+    granted,
+    poll,
+    read,
+    states,
 )
-
-
-class Told:
-    """A session with a clock that is moved by hand."""
-
-    def __init__(self, settings: SessionSettings = SETTINGS) -> None:
-        self.session = Session(settings)
-        self.now_ns = 0
-
-    def tell(self, *messages: SessionMessage) -> tuple[SessionEffect, ...]:
-        effects: tuple[SessionEffect, ...] = ()
-        for message in messages:
-            effects = (*effects, *self.session.handle(message, self.now_ns))
-        return effects
-
-    def ready(self) -> "Told":
-        self.tell(*WARM_UP)
-        assert self.session.state is SessionState.READY
-        return self
-
-
-def calls(effects: Sequence[SessionEffect]) -> list[SessionCall | type[OpenStream]]:
-    return [
-        effect.call if isinstance(effect, CallGateway) else OpenStream
-        for effect in effects
-        if isinstance(effect, CallGateway | OpenStream)
-    ]
-
-
-def states(effects: Sequence[SessionEffect]) -> list[SessionState]:
-    return [effect.changed.state for effect in effects if isinstance(effect, AnnounceSession)]
 
 
 def test_the_way_to_ready_has_one_order() -> None:
@@ -176,18 +106,16 @@ def test_an_opening_brokerage_session_is_waited_for() -> None:
     assert again == (CallGateway(call=SessionCall.AUTH_STATUS),)
 
 
-def test_failed_inits_come_slower_and_slower() -> None:
+def test_an_init_that_does_not_last_is_made_again_more_slowly() -> None:
     told = Told()
-    told.tell(StartSession(), read(CLOSED))
+    told.tell(StartSession(), read(CLOSED), read(OPENING, SessionCall.OPEN_BROKERAGE))
 
-    delays = [
-        effect.delay_ms
-        for _ in range(4)
-        for effect in told.tell(read(CLOSED, SessionCall.OPEN_BROKERAGE), read(CLOSED))
-        if isinstance(effect, StartTimer)
-    ]
+    waits = told.tell(TimerFired(name="auth"), read(CLOSED))
+    again = told.tell(TimerFired(name="auth"), read(CLOSED))
 
-    assert delays == [1_000, 2_000, 4_000, 8_000]
+    assert StartTimer(name="auth", delay_ms=1_000) in waits
+    assert calls(waits) == [SessionCall.AUTH_STATUS]
+    assert calls(again) == [SessionCall.AUTH_STATUS, SessionCall.OPEN_BROKERAGE]
 
 
 def test_another_session_is_never_fought() -> None:
@@ -197,21 +125,6 @@ def test_another_session_is_never_fought() -> None:
 
     assert not any(isinstance(effect, CallGateway) and effect.compete for effect in effects)
     assert told.session.state is SessionState.COMPETING
-
-
-def test_with_compete_once_the_session_is_taken_over_once() -> None:
-    told = Told(replace(SETTINGS, compete_once=True))
-
-    effects = told.tell(
-        StartSession(),
-        read(STOLEN),
-        read(STOLEN, SessionCall.OPEN_BROKERAGE),
-        TimerFired(name="auth"),
-        read(STOLEN),
-    )
-
-    competed = [effect for effect in effects if isinstance(effect, CallGateway) and effect.compete]
-    assert len(competed) == 1
 
 
 @pytest.mark.parametrize(
@@ -297,18 +210,6 @@ def test_a_lost_brokerage_session_loses_its_stream_and_logs_in_again() -> None:
 
 
 # --- turns -------------------------------------------------------------------------------
-
-
-def ask_turn(order_id: OrderId) -> RequestTurn:
-    return RequestTurn(order_id=order_id, session=NAME)
-
-
-def end_turn(order_id: OrderId) -> ReleaseTurn:
-    return ReleaseTurn(order_id=order_id, session=NAME)
-
-
-def granted(effects: Sequence[SessionEffect]) -> list[OrderId]:
-    return [effect.granted.order_id for effect in effects if isinstance(effect, GrantTurn)]
 
 
 def test_one_order_has_the_lane_at_a_time() -> None:
@@ -425,14 +326,6 @@ def test_keep_alive_goes_on() -> None:
 # --- polls and lookups -------------------------------------------------------------------
 
 
-def poll(told: Told) -> tuple[SessionEffect, ...]:
-    return told.tell(
-        TimerFired(name="poll"),
-        OrdersRead(rows=(), snapshot=True, forced=False),
-        TradesRead(executions=()),
-    )
-
-
 def test_orders_and_trades_are_polled_in_pairs() -> None:
     told = Told().ready()
 
@@ -474,21 +367,20 @@ def test_an_order_that_is_looked_for_is_given_up_after_healthy_time_only() -> No
 def test_account_figures_are_read_again_and_again() -> None:
     told = Told().ready()
 
-    effects = told.tell(TimerFired(name="accounts"), POSITIONS, FUNDS)
+    effects = told.tell(TimerFired(name="accounts"), PROFIT, TimerFired(name="accounts"), POSITIONS)
 
-    assert calls(effects) == [SessionCall.POSITIONS, SessionCall.FUNDS]
-    assert effects[-1] == StartTimer(name="accounts", delay_ms=30_000)
+    assert calls(effects) == [SessionCall.PROFIT, SessionCall.POSITIONS]
+    assert effects[-1] == StartTimer(name="accounts", delay_ms=7_500)
 
 
 def test_a_failed_account_read_is_tried_again() -> None:
     told = Told().ready()
-    told.tell(TimerFired(name="accounts"))
+    told.tell(TimerFired(name="accounts"), PROFIT, TimerFired(name="accounts"))
 
     effects = told.tell(failed(SessionCall.POSITIONS, FailureKind.TIMEOUT))
-    again = told.tell(TimerFired(name="step"))
 
-    assert effects == (StartTimer(name="step", delay_ms=2_000),)
-    assert calls(again) == [SessionCall.POSITIONS]
+    assert effects == (StartTimer(name="accounts", delay_ms=7_500),)
+    assert calls(told.tell(TimerFired(name="accounts"))) == [SessionCall.FUNDS]
 
 
 # --- what the review of the first version found -------------------------------------------
@@ -506,24 +398,96 @@ def test_an_answer_to_an_older_plan_does_not_end_a_step_of_the_new_one() -> None
     assert calls(fresh) == [SessionCall.TRADES]
 
 
+def test_positions_of_before_a_reconciliation_do_not_end_it() -> None:
+    told = Told()
+    told.tell(*WARM_UP[:-2])
+    orders = OrdersRead(rows=(), snapshot=True, forced=False)
+    told.tell(StreamLost(reason="cut"), StreamReady(), orders, TradesRead(executions=()))
+
+    late = told.tell(POSITIONS)
+    fresh = told.tell(POSITIONS)
+
+    assert calls(late) == []
+    assert calls(fresh) == [SessionCall.FUNDS]
+
+
+def test_accounts_of_a_login_that_is_gone_judge_nothing() -> None:
+    told = Told()
+    told.tell(StartSession(), read(UP), read(CLOSED, SessionCall.TICKLE))
+    told.tell(read(UP, SessionCall.OPEN_BROKERAGE))
+
+    late = told.tell(AccountsRead(accounts=(ACCOUNT,), paper=False))
+    fresh = told.tell(AccountsRead(accounts=(ACCOUNT,), paper=True))
+
+    assert late == ()
+    assert calls(fresh) == [SessionCall.PORTFOLIO_ACCOUNTS]
+
+
 def test_one_unreadable_account_does_not_hold_up_the_session() -> None:
     told = Told()
     told.tell(*WARM_UP[:-2])
 
-    for _ in range(3):
-        told.tell(failed(SessionCall.POSITIONS, FailureKind.BAD_ANSWER), TimerFired(name="step"))
-    told.tell(FUNDS)
+    first = told.tell(failed(SessionCall.POSITIONS, FailureKind.BAD_ANSWER))
+    told.tell(TimerFired(name="accounts"), FUNDS)
+    told.tell(failed(SessionCall.POSITIONS, FailureKind.BAD_ANSWER), TimerFired(name="accounts"))
+    last = told.tell(failed(SessionCall.POSITIONS, FailureKind.BAD_ANSWER))
 
+    assert first == (StartTimer(name="accounts", delay_ms=2_000),)
+    assert last[0] == ReportAnomaly(
+        machine="session",
+        kind="account_unread",
+        detail="positions of DU1234567: bad_answer",
+    )
     assert told.session.state is SessionState.READY
+
+
+def test_a_slow_account_holds_up_the_session_for_ten_seconds_at_most() -> None:
+    many = tuple(AccountId(f"DU{number}") for number in range(50))
+    told = Told(replace(SETTINGS, accounts=many))
+    warm_up = (*WARM_UP[:2], AccountsRead(accounts=many, paper=True), *WARM_UP[3:-2])
+    told.tell(*warm_up)
+
+    first = replace(POSITIONS, account=many[0])
+    early = told.wait(9_999).tell(first)
+    funds = replace(FUNDS, funds=replace(FUNDS.funds, account=many[0]))
+    late = told.wait(1).tell(funds)
+
+    assert (states(early), calls(early)) == ([], [SessionCall.FUNDS])
+    assert states(late) == [SessionState.READY]
+    assert CallGateway(call=SessionCall.POSITIONS, account=many[1]) in late
 
 
 def test_an_account_that_the_portfolio_does_not_know_is_no_lost_login() -> None:
     told = Told()
     told.tell(*WARM_UP[:-2])
 
+    for _ in range(2):
+        told.tell(
+            failed(SessionCall.POSITIONS, FailureKind.UNAUTHORIZED), TimerFired(name="accounts")
+        )
+        told.tell(failed(SessionCall.FUNDS, FailureKind.UNAUTHORIZED), TimerFired(name="accounts"))
     effects = told.tell(failed(SessionCall.POSITIONS, FailureKind.UNAUTHORIZED))
 
-    assert effects == (StartTimer(name="step", delay_ms=2_000),)
+    assert told.session.state is SessionState.RECONCILING
+    assert calls(effects) == [SessionCall.AUTH_STATUS]
+
+
+def test_an_account_whose_risk_lost_its_figures_is_read_first() -> None:
+    told = Told().ready()
+
+    effects = told.tell(ReadAccount(account=ACCOUNT), POSITIONS, TimerFired(name="accounts"), FUNDS)
+
+    assert calls(effects) == [SessionCall.POSITIONS, SessionCall.FUNDS]
+    assert told.tell(ReadAccount(account=AccountId("DU0"))) == ()
+
+
+def test_a_session_that_is_not_warm_reads_no_account() -> None:
+    told = Told().ready()
+    told.tell(failed(SessionCall.ORDERS, FailureKind.NO_BRIDGE))
+
+    effects = told.tell(ReadAccount(account=ACCOUNT), TimerFired(name="accounts"))
+
+    assert effects == ()
 
 
 def test_an_empty_account_list_is_read_again() -> None:
@@ -588,4 +552,63 @@ def test_too_fast_a_pace_stops_orders_and_waits() -> None:
 
     assert states(slowed) == [SessionState.DEGRADED]
     assert StartTimer(name="tickle", delay_ms=30_000) in slowed
+    assert not told.session.ready
     assert states(back) == [SessionState.RECONCILING]
+
+
+def test_too_fast_a_pace_while_reconciling_is_no_way_to_be_ready() -> None:
+    told = Told()
+    told.tell(*WARM_UP[:-2])
+
+    slowed = told.tell(failed(SessionCall.POSITIONS, FailureKind.RATE_LIMITED))
+    later = told.wait(30_000).tell(TimerFired(name="accounts"), TimerFired(name="poll"))
+    back = told.tell(TimerFired(name="tickle"), read(UP, SessionCall.TICKLE))
+
+    assert states(slowed) == [SessionState.DEGRADED]
+    assert (states(later), calls(later)) == ([], [SessionCall.POSITIONS, SessionCall.ORDERS])
+    assert states(back) == [SessionState.RECONCILING]
+
+
+# --- a session that is started again ------------------------------------------------------
+
+
+def test_a_restarted_session_leaves_the_lane_to_the_conversation_on_the_wire() -> None:
+    told = Told(epoch=4, in_turn=ONE).ready()
+
+    waits = told.tell(ask_turn(TWO))
+    freed = told.tell(end_turn(ONE))
+
+    assert granted(waits) == []
+    (grant,) = (effect for effect in freed if isinstance(effect, GrantTurn))
+    assert (grant.granted.order_id, grant.granted.session_epoch) == (TWO, 5)
+
+
+def test_a_restarted_session_goes_on_looking_and_polling() -> None:
+    looking = Told(looking=(ONE,)).ready()
+    working = Told(working=(ONE,)).ready()
+
+    found = poll(looking)
+
+    assert found[-1] == StartTimer(name="poll", delay_ms=1_000)
+    assert poll(working)[-1] == StartTimer(name="poll", delay_ms=10_000)
+
+
+def test_a_failed_session_is_down_and_says_why() -> None:
+    told = Told().ready()
+    reason = Reason(code="ACTOR_FAILED", message="it broke")
+
+    changed = told.session.fail(reason)
+
+    assert changed == SessionChanged(
+        session=NAME, state=SessionState.DOWN, ready=False, epoch=1, reason=reason
+    )
+    assert (told.session.state, told.session.reason) == (SessionState.DOWN, reason)
+
+
+def test_a_working_order_is_polled_for_more_often() -> None:
+    told = Told().ready()
+    order = view(1, seq=1)
+
+    effects = told.tell(OrderChanged(view=order))
+
+    assert effects == (StartTimer(name="poll", delay_ms=10_000),)

@@ -32,20 +32,11 @@ def test_an_answer_to_a_call_of_before_the_plan_is_stale_once() -> None:
     assert [plan.note_answer(SessionCall.FUNDS) for _ in range(2)] == [False, True]
 
 
-def test_a_call_is_in_hand_only_for_its_account() -> None:
+def test_a_call_is_out_until_it_is_answered() -> None:
     plan = Plan()
-    plan.begin(ONE)
+    plan.note_call(SessionCall.FUNDS)
 
-    assert plan.is_in_hand(SessionCall.FUNDS, AccountId("DU1"))
-    assert not plan.is_in_hand(SessionCall.FUNDS, AccountId("DU2"))
-    assert not plan.is_in_hand(SessionCall.POSITIONS, AccountId("DU1"))
+    asked = plan.is_out(SessionCall.FUNDS, SessionCall.TRADES)
+    plan.note_answer(SessionCall.FUNDS)
 
-
-def test_tries_begin_anew_with_each_step() -> None:
-    plan = Plan()
-    plan.begin(ACCOUNTS, ONE)
-    plan.tries = 2
-
-    plan.finish()
-
-    assert plan.tries == 0
+    assert (asked, plan.is_out(SessionCall.FUNDS, SessionCall.TRADES)) == (True, False)

@@ -8,14 +8,44 @@ from hypothesis import strategies as st
 from engine.domain.messages import (
     AuthStreamed,
     HeartbeatSeen,
+    PromptStreamed,
     SendTopic,
     StreamRefused,
     SystemSucceeded,
     Topic,
 )
-from engine.domain.values import AccountId, BrokerOrderId, ConId, OrderRow, ProfitAndLoss
+from engine.domain.values import (
+    AccountId,
+    BrokerOrderId,
+    ConId,
+    MessageId,
+    OrderRow,
+    ProfitAndLoss,
+    Question,
+    QuestionId,
+)
 from engine.gateway.wire import feed as wire
 
+PROMPT = {
+    "orderId": 1883733600,
+    "reqId": "29042",
+    "dismissable": [],
+    "text": "Not immediately executable.\nUse the Price Management Algo?",
+    "options": ["Use on this order", "Always use", "Do not use"],
+    "type": "M",
+    "messageId": "p12",
+    "prompt": True,
+}
+ASKED = PromptStreamed(
+    broker_order_id=BrokerOrderId("1883733600"),
+    question=Question(
+        question_id=QuestionId(
+            "notification:1883733600:29042:Use%20on%20this%20order:Do%20not%20use"
+        ),
+        message_ids=(MessageId("p12"),),
+        texts=("Not immediately executable. Use the Price Management Algo?",),
+    ),
+)
 ROW = {"acct": "DU1234567", "orderId": 1}
 SEEN = OrderRow(account=AccountId("DU1234567"), broker_order_id=BrokerOrderId("1"))
 
@@ -30,6 +60,8 @@ SEEN = OrderRow(account=AccountId("DU1234567"), broker_order_id=BrokerOrderId("1
         (SendTopic(topic=Topic.STOP_QUOTES, conid=ConId(265598)), b"umd+265598+{}"),
         (SendTopic(topic=Topic.ORDERS), b"sor+{}"),
         (SendTopic(topic=Topic.TRADES), b'str+{"realtimeUpdatesOnly":false,"days":1}'),
+        (SendTopic(topic=Topic.STOP_ORDERS), b"uor+{}"),
+        (SendTopic(topic=Topic.STOP_TRADES), b"utr"),
         (SendTopic(topic=Topic.RESULTS), b"spl+{}"),
         (SendTopic(topic=Topic.KEEP_ALIVE), b"tic"),
     ],
@@ -116,16 +148,42 @@ def test_a_topic_is_asked_for_in_the_brokers_words(effect: SendTopic, text: byte
         ),
         (
             {"topic": "ntf", "args": [{"id": "118", "text": "Order\nwill end", "title": None}]},
-            (wire.Notice(topic="ntf", text="Order will end"),),
+            (wire.Notice(kind="notice", notice_id="118", text="Order will end"),),
         ),
+        (
+            {"topic": "ntf", "args": {"id": 118, "title": "Only a title"}},
+            (wire.Notice(kind="notice", notice_id="118", text="Only a title"),),
+        ),
+        (
+            {"topic": "ntf", "args": [{"id": 5, "text": "first"}, PROMPT, {"id": 6, "text": "x"}]},
+            (
+                wire.Notice(kind="notice", notice_id="5", text="first"),
+                ASKED,
+                wire.Notice(kind="notice", notice_id="6", text="x"),
+            ),
+        ),
+        ({"topic": "ntf", "args": PROMPT}, (ASKED,)),
+        (
+            {"topic": "ntf", "args": [{**PROMPT, "options": ["This", "That"]}]},
+            (
+                wire.Notice(
+                    kind="notice",
+                    notice_id="29042",
+                    text="Not immediately executable. Use the Price Management Algo?",
+                ),
+                wire.Unread(topic="ntf", detail="a prompt with the options ('This', 'That')"),
+            ),
+        ),
+        ({"topic": "ntf", "args": []}, ()),
         (
             {"topic": "blt", "args": [{"id": 1, "exchanges": None, "message": "[BBSMSG]\nx"}]},
-            (wire.Notice(topic="blt", text="[BBSMSG] x"),),
+            (wire.Notice(kind="bulletin", notice_id="1", text="[BBSMSG] x"),),
         ),
         (
-            {"topic": "act", "args": {"accounts": ["DU1234567"]}},
-            (wire.Notice(topic="act", text="the accounts of the session were sent"),),
+            {"topic": "blt", "args": {"id": 1789618148, "message": "bare"}},
+            (wire.Notice(kind="bulletin", notice_id="1789618148", text="bare"),),
         ),
+        ({"topic": "act", "args": {"accounts": ["DU1234567"]}}, (wire.AccountsSent(),)),
     ],
 )
 def test_a_message_says_what_it_says(
@@ -145,6 +203,8 @@ def test_a_message_says_what_it_says(
         ("sts", b'{"topic":"sts"}'),
         ("", b"[]"),
         ("xyz", b'{"topic":"xyz"}'),
+        ("ntf", b'{"topic":"ntf"}'),
+        ("blt", b'{"topic":"blt","args":"closed"}'),
     ],
 )
 def test_what_nobody_can_read_is_reported(topic: str, payload: bytes) -> None:
@@ -152,6 +212,18 @@ def test_what_nobody_can_read_is_reported(topic: str, payload: bytes) -> None:
 
     assert isinstance(part, wire.Unread)
     assert part.topic == topic
+
+
+@pytest.mark.parametrize("item", [{"text": "same words"}, {"id": {}, "text": "same words"}])
+def test_a_notice_without_an_id_is_named_by_its_words(item: dict[str, object]) -> None:
+    first, again, other = wire.read(
+        "ntf", json.dumps({"args": [item, {"text": "same words"}, {"text": "others"}]}).encode()
+    )
+
+    assert isinstance(first, wire.Notice)
+    assert isinstance(other, wire.Notice)
+    assert first == again
+    assert first.notice_id != other.notice_id
 
 
 @pytest.mark.parametrize("topic", ["tic", "system", "sts", "act"])
@@ -180,7 +252,10 @@ def test_a_refusal_shows_no_token() -> None:
     args=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
         lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["orderId", "a"]), inner)
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["orderId", "a", "id", "text", "reqId", "options"]), inner
+            )
         ),
         max_leaves=6,
     ),

@@ -47,6 +47,10 @@ def test_a_whole_row_of_the_list_is_read(data: Path) -> None:
             total_quantity=Decimal(1),
             filled_quantity=Decimal(0),
             status=BrokerStatus.SUBMITTED,
+            symbol="AAPL",
+            order_type="LMT",
+            limit_price=Decimal(150),
+            tif="GTC",
         ),
         OrderRow(
             account=AccountId("DU7654321"),
@@ -88,7 +92,7 @@ def test_a_status_is_known_however_it_is_spelled(status: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"orderId": None}, "orderId missing"),
+        ({"orderId": None}, "orderId and order_id missing"),
         ({"account": "", "acct": None}, "account and acct missing"),
         ({"filledQuantity": "some"}, "filledQuantity is 'some', expected a number"),
         ({"conid": "x"}, "conid is 'x', expected a number"),
@@ -118,6 +122,83 @@ def test_a_row_of_several_contracts_names_none(conid: int) -> None:
 def test_a_side_is_read_in_every_spelling(trade: Row, words: str, side: Side) -> None:
     assert execution({**trade, "side": words}).side is side
     assert order_row({**SPARSE, "side": words}).side is side
+
+
+STATUS = {
+    "order_id": 245323648, "conid": 265598, "symbol": "AAPL", "side": "B", "size": "0.0",
+    "total_size": "1.0", "account": "DU1234567", "order_type": "STOP_LIMIT", "limit_price": "1.00",
+    "stop_price": "1,234.50", "cum_fill": "1.0", "order_status": "Filled", "tif": "DAY",
+    "average_price": "317.56",
+}  # fmt: skip
+
+
+def test_an_orders_status_is_read_by_its_own_names() -> None:
+    assert order_row(STATUS) == OrderRow(
+        account=ACCOUNT,
+        broker_order_id=BrokerOrderId("245323648"),
+        conid=ConId(265598),
+        side=Side.BUY,
+        total_quantity=Decimal(1),
+        filled_quantity=Decimal(1),
+        average_price=Decimal("317.56"),
+        status=BrokerStatus.FILLED,
+        symbol="AAPL",
+        order_type="STOP_LIMIT",
+        limit_price=Decimal(1),
+        stop_price=Decimal("1234.50"),
+        tif="DAY",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("LIMIT", "LMT"), ("Limit", "LMT"), ("LMT", "LMT"), ("Market", "MKT"), ("Stop", "STP"),
+        ("Stop Limit", "STOP_LIMIT"), ("STOP_LIMIT", "STOP_LIMIT"), ("STP LMT", "STOP_LIMIT"),
+        ("TRAILING_STOP", "TRAIL"), ("Trailing Stop", "TRAIL"), ("TRAIL", "TRAIL"),
+        ("TRAILING_STOP_LIMIT", "TRAILLMT"), ("Trail Limit", "TRAILLMT"), ("MIDPRICE", "MIDPRICE"),
+        ("MidPrice", "MIDPRICE"), ("MARKETONCLOSE", "MOC"), ("Limit-on-close", "LOC"),
+        ("MIT", "MIT"), ("Limit If Touched", "LIT"), ("RELATIVE", "REL"),
+        ("Pegged to Stock", "Pegged to Stock"),
+    ],
+)  # fmt: skip
+def test_an_order_type_is_read_in_every_spelling(words: str, kind: str) -> None:
+    assert order_row({**SPARSE, "orderType": words}).order_type == kind
+    assert order_row({**SPARSE, "order_type": words}).order_type == kind
+
+
+def test_what_was_asked_for_is_the_type_not_what_became_of_it() -> None:
+    row = order_row({**SPARSE, "origOrderType": "STOP_LIMIT", "orderType": "Limit"})
+
+    assert row.order_type == "STOP_LIMIT"
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "stop"),
+    [
+        ("LMT", 1, None), ("LOC", 1, None), ("STP", None, 1), ("TRAIL", None, 1), ("MIT", None, 1),
+        ("STOP_LIMIT", 1, 2), ("TRAILLMT", 1, 2), ("LIT", 1, 2),
+        ("MKT", None, None), ("MOC", None, None), ("MIDPRICE", None, None), ("REL", None, None),
+        ("Something new", None, None), (None, None, None),
+    ],
+)  # fmt: skip
+def test_what_a_price_is_depends_on_the_type(
+    kind: str | None, limit: int | None, stop: int | None
+) -> None:
+    row = order_row({**SPARSE, "orderType": kind, "price": "1.00", "auxPrice": 2})
+
+    assert (row.limit_price, row.stop_price) == (limit, stop)
+
+
+@pytest.mark.parametrize("price", ["", None, "None", "MKT", [], {}, True, "1e99"])
+@pytest.mark.parametrize("kind", ["LIMIT", "STOP_LIMIT", 5, {}])
+def test_a_term_that_cannot_be_read_never_costs_the_row(kind: object, price: object) -> None:
+    strange = {"price": price, "auxPrice": price, "ticker": 7, "timeInForce": [], "symbol": {}}
+
+    row = order_row({**SPARSE, "status": "Submitted", "origOrderType": kind, **strange})
+
+    assert (row.status, row.limit_price, row.stop_price) == (BrokerStatus.SUBMITTED, None, None)
+    assert (row.symbol, row.tif) == (None, None)
 
 
 def test_an_execution_is_read_exactly(trade: Row) -> None:

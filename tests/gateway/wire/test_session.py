@@ -1,3 +1,4 @@
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -5,7 +6,15 @@ from typing import Any
 import pytest
 
 from engine.domain.messages import AccountsRead, AuthStatus, FailureKind
-from engine.domain.values import AccountId, ConId, Funds, Position, Side
+from engine.domain.values import (
+    AccountId,
+    CashBalance,
+    ConId,
+    Funds,
+    Position,
+    ProfitAndLoss,
+    Side,
+)
 from engine.gateway.wire import session as wire
 from engine.gateway.wire.lenient import BadAnswer, as_rows, decode
 
@@ -29,7 +38,9 @@ def document(data: Path, name: str) -> object:
         (429, b'{"error":"slow down"}', FailureKind.RATE_LIMITED),
         (503, b'{"error":"Service Unavailable","statusCode":503}', FailureKind.SERVER_ERROR),
         (500, b"", FailureKind.SERVER_ERROR),
-        (403, b"<html>Access Denied</html>", FailureKind.SERVER_ERROR),
+        (403, b"<html>Access Denied</html>", FailureKind.RATE_LIMITED),
+        (403, b'{"error":"Access Denied"}', FailureKind.SERVER_ERROR),
+        (403, b"", FailureKind.SERVER_ERROR),
         (404, b"<h1>Resource not found</h1>", FailureKind.SERVER_ERROR),
         (200, b'{"error":"failed to process request"}', FailureKind.SERVER_ERROR),
         (200, b"<html>login</html>", FailureKind.BAD_ANSWER),
@@ -78,9 +89,9 @@ def test_what_is_about_the_login_is_not_repeated() -> None:
 def test_an_odd_token_in_a_tickle_is_none_and_is_not_shown() -> None:
     status = {"authStatus": {"authenticated": True, "message": f"bound to {TOKEN}"}}
 
-    found, token = wire.tickle({"session": [TOKEN], "iserver": status})
+    told = wire.tickle({"session": [TOKEN], "iserver": status})
 
-    assert (found.message, token) == ("bound to ***", None)
+    assert (told.status.message, told.token) == ("bound to ***", None)
 
 
 def test_a_null_error_is_none() -> None:
@@ -102,13 +113,21 @@ def test_what_a_logged_out_gateway_leaves_out_is_not_so() -> None:
     assert not wire.auth_status({}).ready
 
 
-def test_a_tickle_brings_the_status_and_the_token(data: Path) -> None:
-    status, token = wire.tickle(document(data, "tickle.json"))
-
-    assert status == AuthStatus(
-        authenticated=True, connected=True, competing=False, established=None
+def test_a_tickle_brings_the_status_the_end_of_the_login_and_the_token(data: Path) -> None:
+    assert wire.tickle(document(data, "tickle.json")) == wire.Tickle(
+        status=AuthStatus(authenticated=True, connected=True, competing=False, established=None),
+        sso_expires_ms=460_311,
+        token="bb665d0f9a0a4a8d9a3f3b6d6a1c6d5e",
     )
-    assert token == "bb665d0f9a0a4a8d9a3f3b6d6a1c6d5e"
+
+
+@pytest.mark.parametrize(
+    ("expires", "left_ms"), [(None, None), ("soon", None), ("1500", 1500), (1.5, 1), (-1, 0)]
+)
+def test_the_end_of_the_login_may_not_be_told(expires: object, left_ms: int | None) -> None:
+    row = {"ssoExpires": expires, "iserver": {"authStatus": {}}}
+
+    assert wire.tickle(decode(json.dumps(row).encode())).sso_expires_ms == left_ms
 
 
 def test_a_tickle_without_a_bridge_says_so() -> None:
@@ -167,7 +186,7 @@ def test_one_unreadable_order_is_left_out_and_told(data: Path) -> None:
     found = wire.orders(row)
 
     assert [row.broker_order_id for row in found.rows] == ["245323648"]
-    assert found.unread == ("orderId missing", "the order is int, expected an object")
+    assert found.unread == ("orderId and order_id missing", "the order is int, expected an object")
 
 
 def test_what_is_no_list_of_orders_is_an_error() -> None:
@@ -240,6 +259,11 @@ def test_funds_are_exact_and_null_is_none(data: Path) -> None:
         net_liquidation=Decimal("1005165.5"),
         available_funds=Decimal("971870.25"),
         excess_liquidity=None,
+        buying_power=Decimal(3887481),
+        initial_margin=Decimal("33295.25"),
+        maintenance_margin=Decimal("30268.41"),
+        gross_position_value=Decimal(133181),
+        total_cash=Decimal("871984.5"),
     )
 
 
@@ -270,6 +294,59 @@ def test_an_unreadable_figure_hides_no_other() -> None:
         available_funds=Decimal(1000),
         excess_liquidity=None,
     )
+
+
+def test_the_ledger_has_the_money_by_currency_and_all_of_it(data: Path) -> None:
+    assert wire.ledger(document(data, "ledger.json")) == (
+        CashBalance(
+            currency="USD",
+            cash=Decimal("871984.5"),
+            settled_cash=Decimal("870000.25"),
+            net_liquidation=Decimal("1000000.5"),
+            exchange_rate=Decimal(1),
+        ),
+        CashBalance(
+            currency="EUR",
+            cash=Decimal(-120),
+            settled_cash=None,
+            net_liquidation=Decimal("4700.125"),
+            exchange_rate=Decimal("1.0989"),
+        ),
+        CashBalance(
+            currency="BASE",
+            cash=Decimal("871852.632"),
+            settled_cash=Decimal("869868.382"),
+            net_liquidation=Decimal("1005165.5"),
+            exchange_rate=Decimal(1),
+        ),
+    )
+
+
+def test_a_ledger_that_was_not_opened_is_empty_and_one_without_rows_is_none() -> None:
+    assert wire.ledger({}) == ()
+    assert wire.ledger({"usd": {"cashbalance": 1}, "USD": 5}) == ()
+    with pytest.raises(BadAnswer, match="the ledger is list, expected an object"):
+        wire.ledger([])
+
+
+def test_results_are_those_of_the_accounts_and_not_of_their_models(data: Path) -> None:
+    found = wire.profits(document(data, "pnl_partitioned.json"))
+
+    assert found.rows == (
+        ProfitAndLoss(
+            account=ACCOUNT,
+            daily=Decimal("-12510.5"),
+            unrealized=Decimal("256000.25"),
+            net_liquidation=Decimal(1290000),
+        ),
+    )
+    assert found.unread == ()
+
+
+def test_the_first_answer_of_a_session_has_no_results_and_is_no_error() -> None:
+    assert wire.profits({"upnl": {}}).rows == ()
+    with pytest.raises(BadAnswer, match="spl args is NoneType, expected an object"):
+        wire.profits({})
 
 
 def test_bodies_are_what_the_broker_expects() -> None:

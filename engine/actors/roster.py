@@ -1,0 +1,173 @@
+"""The actors of sessions and accounts by their names, and how each is made.
+
+Rule: an actor is made from what is here and from the journal, never from the instance
+that it follows. What that one knew nobody can vouch for any more.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from engine.actors.feed import FeedActor
+from engine.actors.mailbox import Dispatcher, LoopRef
+from engine.actors.risk import RiskActor
+from engine.actors.session import SessionActor
+from engine.actors.settling_journal import SettlingJournal
+from engine.actors.shell import Clock, post
+from engine.actors.spawner import Spawner
+from engine.actors.switchboard import SessionLines, Switchboard
+from engine.actors.wire import FeedLine, OrderWire, SessionLine
+from engine.domain.messages import HaltScope, OrderChanged, PositionsFilled
+from engine.domain.order import Order
+from engine.domain.ports import (
+    DataGateway,
+    FeedGateway,
+    InstrumentGateway,
+    OrderGateway,
+    SessionGateway,
+)
+from engine.domain.risk import AccountRisk, RiskPolicy
+from engine.domain.session import SessionSettings
+from engine.domain.values import AccountId, ConId, Scope, SessionName
+from engine.domain.views import OrderView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionParts:
+    """One session with everything it needs to reach its gateway."""
+
+    settings: SessionSettings
+    session_gateway: SessionGateway
+    order_gateway: OrderGateway
+    feed_gateway: FeedGateway
+    instrument_gateway: InstrumentGateway
+    data_gateway: DataGateway
+    conids: tuple[ConId, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Lines:
+    """What is between one session's actors and its gateways."""
+
+    parts: SessionParts
+    wire: OrderWire
+    session: SessionLine | None = None
+    feed: FeedLine | None = None
+
+
+class Roster:
+    """Who there is."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        switchboard: Switchboard,
+        spawner: Spawner,
+        policy: RiskPolicy,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.clock = clock
+        self.switchboard = switchboard
+        self.spawner = spawner
+        # All that actors write goes through it, so that it can be read back while they run.
+        self.journal = switchboard.journal = SettlingJournal(switchboard.journal)
+        self.policy = policy
+        self.file_error: str | None = None
+        self.halts: dict[Scope, HaltScope] = {}
+        self.sessions: dict[SessionName, SessionActor] = {}
+        self.feeds: dict[SessionName, FeedActor] = {}
+        self.risks: dict[AccountId, RiskActor] = {}
+        self.lines: dict[SessionName, Lines] = {}
+        self.unclaimed: dict[AccountId, list[OrderView]] = {}
+
+    def accounts_of(self, session: SessionName) -> tuple[AccountId, ...]:
+        """Return the accounts of a session, in order of configuration."""
+        session_of = self.switchboard.session_of
+        return tuple(account for account, name in session_of.items() if name == session)
+
+    def add_session(self, parts: SessionParts) -> None:
+        """Make a session's actors, and the risk of its configured accounts."""
+        name = parts.settings.name
+        wire = OrderWire(parts.order_gateway)
+        self.lines[name] = Lines(parts=parts, wire=wire)
+        session = self.sessions[name] = self.make_session(name)
+        feed = self.feeds[name] = self.make_feed(name, parts.conids)
+        self.switchboard.sessions[name] = SessionLines(
+            orders=wire,
+            feed=parts.feed_gateway,
+            instruments=parts.instrument_gateway,
+            data=parts.data_gateway,
+            session_ref=session.ref,
+            feed_ref=feed.ref,
+        )
+        self.add_accounts(name, parts.settings.accounts or ())
+
+    def make_session(self, name: SessionName) -> SessionActor:
+        """Make the actor of a session, with a line of its own to the gateway."""
+        lines = self.lines[name]
+        if lines.session is not None:
+            lines.session.cut()
+        lines.session = SessionLine(lines.parts.session_gateway, self._drop_session_answer(name))
+        return SessionActor(
+            dispatcher=self.dispatcher,
+            clock=self.clock,
+            switchboard=self.switchboard,
+            settings=lines.parts.settings,
+            gateway=lines.session,
+            on_accounts=self.add_accounts,
+        )
+
+    def make_feed(self, name: SessionName, conids: Iterable[ConId]) -> FeedActor:
+        """Make the actor of a session's feed, with a WebSocket of its own."""
+        lines = self.lines[name]
+        if lines.feed is not None:
+            lines.feed.cut()
+        lines.feed = FeedLine(lines.parts.feed_gateway, self._drop_feed_news(name))
+        return FeedActor(
+            dispatcher=self.dispatcher,
+            clock=self.clock,
+            switchboard=self.switchboard,
+            session=name,
+            gateway=lines.feed,
+            conids=conids,
+        )
+
+    def make_risk(self, account: AccountId, session: SessionName) -> RiskActor:
+        """Make the actor of an account's risk, with the limits that are in force."""
+        limits = self.policy.limits_for(account)
+        risk = AccountRisk(account, session, limits, file_error=self.file_error)
+        return RiskActor(
+            dispatcher=self.dispatcher, clock=self.clock, risk=risk, spawner=self.spawner
+        )
+
+    def add_accounts(self, session: SessionName, accounts: Iterable[AccountId]) -> None:
+        """Give every account its risk; one that has it keeps it."""
+        for account in accounts:
+            if account in self.risks:
+                continue
+            actor = self.risks[account] = self.make_risk(account, session)
+            self.switchboard.session_of[account] = session
+            self.switchboard.risks[account] = actor.begin()
+            for view in self.unclaimed.pop(account, ()):
+                actor.on_receive(OrderChanged(view=view))
+            for halt in self.halts.values():
+                post(actor.ref, halt)
+
+    def reserve(self, actor: RiskActor, order: Order, seq: int) -> None:
+        """Let a risk know an order of the journal, and what it filled."""
+        # Handled at once: a journal may hold more orders than a mailbox. Fills first, so
+        # that a correction of one is known for what it is.
+        fills = tuple(self.switchboard.as_fill(fill) for fill in order.fills.all())
+        actor.on_receive(PositionsFilled(fills=fills))
+        actor.on_receive(OrderChanged(view=order.view(seq)))
+
+    def _drop_session_answer(self, name: SessionName) -> Callable[[Any], None]:
+        return lambda message: self._drop(self.sessions[name].ref, message)
+
+    def _drop_feed_news(self, name: SessionName) -> Callable[[Any], None]:
+        return lambda message: self._drop(self.feeds[name].ref, message)
+
+    def _drop(self, ref: LoopRef, message: object) -> None:
+        self.dispatcher.dead_letter(ref, message, "predecessor")

@@ -1,0 +1,84 @@
+"""A journal that can be read back while it is written: by an actor that is rebuilt."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from engine.domain.messages import LoginGuarded
+from engine.domain.ports import Committed, Entry, Journal, NotCommitted, Recorded
+from engine.domain.values import AccountId, OrderId, SessionName
+from engine.domain.views import EventView
+
+
+class SettlingJournal:
+    """Passes everything on to `inner`, and knows what `inner` has not answered yet."""
+
+    def __init__(self, inner: Journal) -> None:
+        self._inner = inner
+        self._appended = 0
+        self._open: dict[int, None] = {}
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self.guards: dict[SessionName, LoginGuarded] = {}
+        """How the last logins of each session went, as far as it was written here."""
+
+    @property
+    def epoch(self) -> int:
+        """The number of this engine's start on this journal."""
+        return self._inner.epoch
+
+    @property
+    def last_seq(self) -> int:
+        """The newest durable entry."""
+        return self._inner.last_seq
+
+    def append(self, entry: Entry, done: Callable[[Committed | NotCommitted], None]) -> None:
+        """Queue the entry; `done` is called once it is durable, or never will be."""
+        self._appended += 1
+        number = self._appended
+        self._open[number] = None
+        if isinstance(entry.message, LoginGuarded):
+            self.guards[entry.message.session] = entry.message
+
+        def settle(result: Committed | NotCommitted) -> None:
+            try:
+                done(result)
+            finally:
+                del self._open[number]
+                self._wake()
+
+        self._inner.append(entry, settle)
+
+    def replay(self) -> Sequence[Recorded]:
+        """Return every entry of before this start."""
+        return self._inner.replay()
+
+    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
+        """Return durable entries after `after_seq`."""
+        return await self._inner.read(after_seq=after_seq, limit=limit)
+
+    async def records(
+        self, *, account: AccountId | None = None, order_id: OrderId | None = None
+    ) -> tuple[Recorded, ...]:
+        """Return the entries of an account or an order, those under way included.
+
+        Whatever was appended before the call is durable by then, or refused.
+        """
+        await self.settled()
+        return await self._inner.records(account=account, order_id=order_id)
+
+    async def settled(self) -> None:
+        """Return once all that was appended before is durable, or refused."""
+        if self._open:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append((self._appended, waiter))
+            await waiter
+
+    def _wake(self) -> None:
+        if not self._waiters:
+            return
+        oldest = next(iter(self._open), self._appended + 1)
+        waiters, self._waiters = self._waiters, []
+        for number, waiter in waiters:
+            if number >= oldest:
+                self._waiters.append((number, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,312 @@
+"""The conversations with the broker: a submit, a modify, and what it asks in between.
+
+Rule 1: nothing is sent before the record that announces it is durable, and nothing is sent
+twice.
+
+Rule 2: a submit and a modify have a turn of the session's lane from their request to its
+last answer. One conversation goes on at a time; a prompt waits until it is over.
+
+Rule 3: a modify is settled by the broker's word, by its rows, or by the fills. What proves
+nothing leaves it open, and the larger of the two terms stays reserved.
+"""
+
+from typing import Final, assert_never
+
+from engine.domain.messages import (
+    AttemptStarted,
+    ModifyAtBroker,
+    ModifyOrder,
+    ModifySettled,
+    OrderAnswered,
+    OrderDoubted,
+    OrderEffect,
+    OrderExpired,
+    PlaceAtBroker,
+    PromptRaised,
+    ReleaseTurn,
+    ReplyAtBroker,
+    ReplyDecided,
+    RequestTurn,
+    StartTimer,
+    Step,
+    StopTimer,
+    TurnGranted,
+)
+from engine.domain.order.recorder import OrderRecorder
+from engine.domain.values import (
+    LIVE,
+    TERMINAL,
+    Answer,
+    OrderState,
+    Outcome,
+    OutcomeKind,
+    Question,
+    Reason,
+)
+
+TURN_WAIT_MS_MAX: Final = 30_000
+"""What got no turn for so long is stale: a submit ends unsent, a modify is given up."""
+
+ROUNDS_MAX: Final = 10
+"""More questions in one conversation than this are declined, and more prompts of one order."""
+
+Effects = tuple[OrderEffect, ...]
+
+
+class OrderConversation(OrderRecorder):
+    """An order that talks to the broker."""
+
+    __slots__ = ()
+
+    # --- turns ---------------------------------------------------------------------------
+
+    def _want_turn(self) -> Effects:
+        submitting = self.state is OrderState.SUBMITTING
+        if not submitting and not self._is_change_unsent():
+            return ()  # It ended, or was given up, while its record was being written.
+        self._turn_wanted = True
+        return (
+            StartTimer(name="turn", delay_ms=TURN_WAIT_MS_MAX),
+            RequestTurn(order_id=self.order_id, session=self.approved.session),
+        )
+
+    def _granted(self, turn: TurnGranted, at_ns: int) -> Effects:
+        if self.waits_for_turn and self._is_change_unsent():
+            return self._send_change(turn)
+        if self.state is not OrderState.SUBMITTING or self.attempts > 0:
+            # It ended while it waited, or it was sent before: never twice.
+            if self.waits_for_turn:
+                return self._leave_turn()
+            return (ReleaseTurn(order_id=self.order_id, session=self.approved.session),)
+        self._turn = turn
+        attempt = AttemptStarted(order_id=self.order_id, number=1, session_epoch=turn.session_epoch)
+        return (StopTimer(name="turn"), *self._record(attempt, at_ns, confirm=True))
+
+    def _give_up_turn(self, reason: Reason, at_ns: int) -> Effects:
+        """End what waited for a turn that does not come: nothing of it was sent."""
+        if self.waits_for_turn and self._is_change_unsent():
+            return self._settle_change(at_ns, applied=False, reason=reason)
+        return self._expire(reason, at_ns)
+
+    def _expire(self, reason: Reason, at_ns: int) -> Effects:
+        if self.state is not OrderState.SUBMITTING or self.attempts > 0:
+            return ()
+        return self._record(OrderExpired(order_id=self.order_id, reason=reason), at_ns)
+
+    # --- a submit ------------------------------------------------------------------------
+
+    def _place(self, at_ns: int) -> Effects:
+        assert self._turn is not None
+        if self.cancel_wanted:
+            # The cancel came while the attempt was being written: not a byte has left.
+            reason = Reason(code="CANCELLED_BEFORE_SENT", message="cancelled before it was sent")
+            unsent = Outcome(kind=OutcomeKind.NOT_SENT, reason=reason)
+            answer = OrderAnswered(order_id=self.order_id, step=Step.PLACE, outcome=unsent)
+            return self._answered(answer, at_ns)
+        self._in_flight = True
+        return (
+            PlaceAtBroker(
+                order_id=self.order_id,
+                session=self.approved.session,
+                account=self.ticket.account,
+                body=self.body,
+                send_by_ns=self._turn.send_by_ns,
+            ),
+        )
+
+    # --- a modify ------------------------------------------------------------------------
+
+    def _modify(self, message: ModifyOrder, at_ns: int) -> Effects:
+        if self.state in TERMINAL:
+            return ()  # It ended while risk was asked, and needs no change any more.
+        if self.change is not None or self.state not in LIVE:
+            return (self._anomaly("unexpected_modify", f"{self.state}, {self.pending}"),)
+        obstacle = self._modify_obstacle()
+        recorded = self._record(message, at_ns, confirm=obstacle is None)
+        if obstacle is None:
+            return recorded
+        # Both records, so that risk sees the change that it reserved for come and go.
+        reason = Reason(code="NOT_MODIFIABLE", message=obstacle)
+        return (*recorded, *self._settle_change(at_ns, applied=False, reason=reason))
+
+    def _modify_obstacle(self) -> str | None:
+        if self._cancelling:
+            return "the order is being cancelled"
+        if self._turn_wanted:
+            return "the broker has not answered the submit of the order yet"
+        if self.prompt is not None:
+            return "the broker asked something about the order and has not taken the answer yet"
+        if self.broker_order_id is None:
+            return "the broker's id of the order is not known yet"
+        return None
+
+    def _is_change_unsent(self) -> bool:
+        """Say whether there is a change of which surely nothing was sent."""
+        if self.change is None or self.change.doubtful:
+            return False
+        return self._turn is None and not self._in_flight
+
+    def _send_change(self, turn: TurnGranted) -> Effects:
+        assert self.change is not None
+        assert self.broker_order_id is not None
+        self._turn = turn
+        self._in_flight = True
+        return (
+            StopTimer(name="turn"),
+            ModifyAtBroker(
+                order_id=self.order_id,
+                session=self.approved.session,
+                account=self.ticket.account,
+                broker_order_id=self.broker_order_id,
+                body=self.change.body,
+                send_by_ns=turn.send_by_ns,
+            ),
+        )
+
+    def _settle_change(self, at_ns: int, *, applied: bool, reason: Reason | None) -> Effects:
+        assert self.change is not None
+        settled = ModifySettled(
+            order_id=self.order_id,
+            applied=applied,
+            terms=self.change.wanted if applied else self.terms,
+            reason=reason,
+        )
+        return self._record(settled, at_ns)
+
+    def _change_answered(self, message: OrderAnswered, at_ns: int) -> Effects:
+        """Follow up the answer to a modify, or to a question about it."""
+        outcome = message.outcome
+        if self.change is None:
+            return self._release_turn()  # Its fills or the rows were faster than the answer.
+        match outcome.kind:
+            case OutcomeKind.ACK if outcome.broker_order_id in {None, self.broker_order_id}:
+                return self._settle_change(at_ns, applied=True, reason=None)
+            case OutcomeKind.QUESTION:
+                return self._answer_question(at_ns)
+            case OutcomeKind.REFUSED if self.reply is not None and not self.reply.confirmed:
+                reason = Reason(
+                    code="QUESTION_DECLINED",
+                    message="the broker's question about the change was declined;"
+                    " see broker_messages",
+                )
+                return self._settle_change(at_ns, applied=False, reason=reason)
+            case OutcomeKind.REFUSED:
+                # "Filled", "cancelled" and "does not exist" are not proof of an end: look.
+                settled = self._settle_change(at_ns, applied=False, reason=outcome.reason)
+                return settled if self.state in TERMINAL else (*settled, *self._look())
+            case OutcomeKind.NOT_SENT if message.step is Step.MODIFY:
+                return self._settle_change(at_ns, applied=False, reason=outcome.reason)
+            case OutcomeKind.ACK | OutcomeKind.NOT_SENT | OutcomeKind.IN_DOUBT:
+                return self._release_turn()
+            case _:
+                assert_never(outcome.kind)
+
+    # --- answers and questions -----------------------------------------------------------
+
+    def _answered(self, message: OrderAnswered, at_ns: int) -> Effects:
+        if message.step is Step.CANCEL:
+            return self._cancel_answered(message, at_ns)
+        self._in_flight = False
+        if message.step is Step.REPLY and self.prompt is not None:
+            return self._prompt_answered(message, at_ns)
+        effects = self._record(message, at_ns)
+        replied = message.step is Step.REPLY and self.change is not None
+        if message.step is Step.MODIFY or replied:
+            return (*effects, *self._change_answered(message, at_ns))
+        asked = message.outcome.kind is OutcomeKind.QUESTION and self.question is not None
+        if asked and (message.step is Step.PLACE or self.reply is not None):
+            return (*effects, *self._answer_question(at_ns))
+        return (*effects, *self._release_turn())
+
+    def _cancel_answered(self, message: OrderAnswered, at_ns: int) -> Effects:
+        effects = self._record(message, at_ns)
+        if message.outcome.kind is not OutcomeKind.REFUSED or self.state in TERMINAL:
+            return effects
+        # "Does not exist" and "inactive" are not proof of anything: look.
+        return (*effects, StopTimer(name="cancel"), *self._look())
+
+    def _answer_question(self, at_ns: int) -> Effects:
+        assert self.question is not None
+        if self.reply is not None and not self.reply.confirmed:
+            return self._doubt_endless_questions(at_ns)
+        decided = self._decide(self.question, self.rounds + 1)
+        return self._record(decided, at_ns, confirm=True)
+
+    def _doubt_endless_questions(self, at_ns: int) -> Effects:
+        """Give the lane back when even a no is answered with another question."""
+        reason = Reason(
+            code="QUESTION_AFTER_DECLINE",
+            message="the broker asked again after its question was declined",
+        )
+        doubted = OrderDoubted(order_id=self.order_id, reason=reason)
+        return (*self._record(doubted, at_ns), *self._release_turn())
+
+    def _decide(self, question: Question, number: int) -> ReplyDecided:
+        policy = self.approved.questions
+        answers = [policy.answers.get(kind, policy.default) for kind in question.message_ids]
+        confirmed = (
+            bool(answers)
+            and all(answer is Answer.ACCEPT for answer in answers)
+            and number <= ROUNDS_MAX
+            and not self._is_unwanted()
+        )
+        return ReplyDecided(
+            order_id=self.order_id,
+            question_id=question.question_id,
+            confirmed=confirmed,
+            round=number,
+        )
+
+    def _is_unwanted(self) -> bool:
+        """Say whether a cancel is wanted; one that the broker refused is not any more."""
+        return self._cancelling if self.state in LIVE else self.cancel_wanted
+
+    def _reply(self) -> Effects:
+        if self.reply is None or self.state in TERMINAL:
+            return self._release_turn()  # It ended while the decision was being written.
+        self._in_flight = True
+        return (
+            ReplyAtBroker(
+                order_id=self.order_id,
+                session=self.approved.session,
+                question_id=self.reply.question_id,
+                # A cancel that came meanwhile turns a yes into a no; never the reverse.
+                confirmed=self.reply.confirmed and not self._is_unwanted(),
+            ),
+        )
+
+    # --- prompts ---------------------------------------------------------------------------
+
+    def _prompted(self, message: PromptRaised, at_ns: int) -> Effects:
+        """Answer a prompt by the account's policy, once; the broker repeats them."""
+        question = message.question
+        waits = self._next_prompt
+        if self.state in TERMINAL or self.was_prompted(question.question_id):
+            return ()
+        if not self._is_talking():
+            recorded = self._record(message, at_ns)
+            decided = self._decide(question, len(self._prompts))
+            return (*recorded, *self._record(decided, at_ns, confirm=True))
+        if waits is not None and waits.question.question_id != question.question_id:
+            return (self._anomaly("prompt_dropped", f"{question.question_id} while another waits"),)
+        self._next_prompt = message
+        return ()
+
+    def _is_talking(self) -> bool:
+        return self._turn_wanted or self._in_flight or self.prompt is not None
+
+    def _take_next_prompt(self, at_ns: int) -> Effects:
+        if self._next_prompt is None or self._is_talking():
+            return ()
+        waited, self._next_prompt = self._next_prompt, None
+        return self._prompted(waited, at_ns)
+
+    def _prompt_answered(self, message: OrderAnswered, at_ns: int) -> Effects:
+        effects = self._record(message, at_ns)
+        outcome = message.outcome
+        if outcome.kind is OutcomeKind.ACK or self.state in TERMINAL:
+            return effects
+        # Nothing is answered a second time; what the order is now, the broker shows.
+        why = outcome.reason.code if outcome.reason is not None else "no reason"
+        anomaly = self._anomaly("prompt_unanswered", f"{outcome.kind}: {why}")
+        return (*effects, anomaly, *self._look())

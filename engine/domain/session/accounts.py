@@ -1,0 +1,113 @@
+"""What a session reads of its accounts for their risk, and what becomes of the answers."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias, assert_never
+
+from engine.domain.messages import (
+    CallFailed,
+    DeliverToRisk,
+    FailureKind,
+    FundsRead,
+    LedgerRead,
+    PositionsRead,
+    ProfitRead,
+    ProfitSeen,
+    ReportAnomaly,
+    SessionCall,
+    SessionEffect,
+    StartTimer,
+)
+from engine.domain.session.login import Login
+from engine.domain.session.plan import Plan
+from engine.domain.session.rounds import AccountRounds
+from engine.domain.session.settings import RECONCILE_MS_MAX, STEP_RETRY_MS
+from engine.domain.values import AccountId
+
+AccountAnswer: TypeAlias = PositionsRead | FundsRead | LedgerRead | ProfitRead
+_Effects: TypeAlias = Iterator[SessionEffect]
+
+
+class AccountReads:
+    """Goes through the accounts; the timer `accounts` is for the next read."""
+
+    def __init__(self, plan: Plan, login: Login) -> None:
+        self._plan = plan
+        self._login = login
+        self._rounds = AccountRounds()
+        self._begun_ns = 0
+
+    def begin(self, accounts: Iterable[AccountId], now_ns: int) -> _Effects:
+        """Read all that risk needs, as fast as the answers come."""
+        self._rounds.begin(accounts)
+        self._begun_ns = now_ns
+        yield from self.go_on()
+
+    def stop(self) -> None:
+        """Read nothing any more."""
+        self._rounds.stop()
+
+    def put_back(self) -> None:
+        """The read in hand was refused for its pace; it comes first when time is up."""
+        self._rounds.put_back()
+
+    def read_enough(self, now_ns: int) -> bool:
+        """True once all accounts were read, or have had their time."""
+        if not self._rounds.begun:
+            return False
+        elapsed_ms = (now_ns - self._begun_ns) // 1_000_000
+        return not self._rounds.is_first_pass or elapsed_ms >= RECONCILE_MS_MAX
+
+    def read_soon(self, account: AccountId) -> _Effects:
+        """Read this account before all others."""
+        self._rounds.read_soon(account)
+        yield from self.read_next()
+
+    def read_next(self) -> _Effects:
+        """Make the read that is due, unless one is on its way."""
+        read = self._rounds.take()
+        if read is not None:
+            yield read
+
+    def go_on(self) -> _Effects:
+        """Make the next read, now or in a while."""
+        if self._rounds.gap_ms:
+            yield StartTimer(name="accounts", delay_ms=self._rounds.gap_ms)
+        else:
+            yield from self.read_next()
+
+    def answered(self, message: AccountAnswer, now_ns: int) -> _Effects:
+        """Tell risk, and go on."""
+        account: AccountId | None = None
+        match message:
+            case PositionsRead(account=account):
+                call = SessionCall.POSITIONS
+                yield DeliverToRisk(account=account, message=message)
+            case FundsRead():
+                call, account = SessionCall.FUNDS, message.funds.account
+                yield DeliverToRisk(account=account, message=message)
+            case LedgerRead(account=account):
+                call = SessionCall.LEDGER
+                yield DeliverToRisk(account=account, message=message)
+            case ProfitRead(results=results):
+                call = SessionCall.PROFIT
+                for one in results:
+                    seen = ProfitSeen(result=one, now_ns=now_ns)
+                    yield DeliverToRisk(account=one.account, message=seen)
+            case _:
+                assert_never(message)
+        if self._plan.note_answer(call) and self._rounds.finish(call, account):
+            yield from self.go_on()
+
+    def failed(self, message: CallFailed) -> _Effects:
+        """Try another account first; one that cannot be read holds up no other."""
+        if not self._rounds.is_in_hand(message.call):
+            return
+        given_up = self._rounds.fail()
+        if given_up is not None:
+            detail = f"{message.call} of {given_up.account}: {message.failure.message}"
+            yield ReportAnomaly(machine="session", kind="account_unread", detail=detail)
+            if message.failure.kind is FailureKind.UNAUTHORIZED:
+                # Unknown accounts are answered like a lost login: ask which it is.
+                yield from self._login.ask()
+        delay_ms = max(self._rounds.gap_ms, STEP_RETRY_MS)
+        yield StartTimer(name="accounts", delay_ms=delay_ms)

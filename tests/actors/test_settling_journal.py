@@ -1,0 +1,126 @@
+import asyncio
+
+import pytest
+
+from engine.actors.settling_journal import SettlingJournal
+from engine.domain.messages import CancelOrder, JournalMessage, LoginGuarded
+from engine.domain.ports import Committed, Entry, Journal, NotCommitted
+from engine.domain.values import OrderId
+from tests.actors.house import ACCOUNT, MAIN
+from tests.fakes import BACKLOG, NOON_NS, FakeJournal, quiet, run
+
+ORDER = OrderId("1-1")
+
+
+def entry(message: JournalMessage, order_id: OrderId | None = ORDER) -> Entry:
+    return Entry(at_ns=NOON_NS, account=ACCOUNT, order_id=order_id, message=message)
+
+
+def cancel(cause: str) -> Entry:
+    return entry(CancelOrder(order_id=ORDER, cause=cause))
+
+
+def ignore(_result: Committed | NotCommitted) -> None:
+    pass
+
+
+def test_records_have_what_was_under_way_when_they_were_asked_for() -> None:
+    async def scene() -> None:
+        inner = FakeJournal()
+        journal = SettlingJournal(inner)
+        inner.held = True
+        for cause in ("first", "second"):
+            journal.append(cancel(cause), ignore)
+
+        reading = asyncio.create_task(journal.records(order_id=ORDER))
+        await quiet()
+        journal.append(cancel("later"), ignore)
+        inner.commit(1)
+        await quiet()
+        waiting = not reading.done()
+        inner.commit(1)
+        found = await reading
+
+        assert waiting
+        assert [one.entry for one in found] == [cancel("first"), cancel("second")]
+        inner.commit()
+
+    run(scene())
+
+
+def test_a_refusal_of_a_later_record_does_not_stand_for_an_earlier_one() -> None:
+    async def scene() -> None:
+        inner = FakeJournal()
+        journal = SettlingJournal(inner)
+        inner.held = True
+        done: list[object] = []
+
+        journal.append(cancel("slow"), ignore)
+        # A record that cannot be written is refused at once, before those that wait.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(inner, "append", lambda _entry, refuse: refuse(BACKLOG))
+            journal.append(cancel("refused at once"), done.append)
+
+        settling = asyncio.create_task(journal.settled())
+        await quiet()
+        early = settling.done()
+        inner.commit()
+        await settling
+
+        assert done == [BACKLOG]
+        assert not early
+
+    run(scene())
+
+
+def test_a_callback_that_raises_settles_all_the_same() -> None:
+    async def scene() -> None:
+        seen: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _loop, context: seen.append(str(context["exception"]))
+        )
+        journal = SettlingJournal(FakeJournal())
+
+        def fail(_result: Committed | NotCommitted) -> None:
+            text = "as told"
+            raise ValueError(text)
+
+        journal.append(cancel("any"), fail)
+        await journal.settled()
+
+        assert seen == ["as told"]
+
+    run(scene())
+
+
+def test_the_newest_guard_of_each_session_is_remembered() -> None:
+    async def scene() -> None:
+        journal = SettlingJournal(FakeJournal())
+        guards = [
+            LoginGuarded(
+                session=MAIN, failures=failures, taken_over=False, latched=False, reason="refused"
+            )
+            for failures in (1, 2)
+        ]
+
+        for guard in guards:
+            journal.append(entry(guard, None), ignore)
+        await journal.settled()
+
+        assert journal.guards == {MAIN: guards[1]}
+
+    run(scene())
+
+
+def test_everything_else_is_the_inner_journal() -> None:
+    async def scene() -> None:
+        inner = FakeJournal(epoch=7)
+        journal: Journal = SettlingJournal(inner)
+        journal.append(cancel("any"), ignore)
+        await quiet()
+
+        assert (journal.epoch, journal.last_seq, journal.replay()) == (7, 1, ())
+        assert [event.seq for event in await journal.read(after_seq=0, limit=5)] == [1]
+        assert len(await journal.records(account=ACCOUNT)) == 1
+
+    run(scene())

@@ -1,0 +1,141 @@
+from typing import Any
+
+import pytest
+
+from engine.actors.wire import FeedLine, OrderWire, SessionLine
+from engine.domain.messages import (
+    CallGateway,
+    CancelAtBroker,
+    HeartbeatSeen,
+    ModifyAtBroker,
+    OrderAnswered,
+    PlaceAtBroker,
+    ReplyAtBroker,
+    SendTopic,
+    SessionCall,
+    SocketOpened,
+    Step,
+    SystemSucceeded,
+    Topic,
+)
+from engine.domain.values import OrderId, QuestionId
+from tests.actors.house import ACCOUNT, ACK, ASKED, BROKER_ID, CONID, MAIN
+from tests.domain.risk.samples import QUOTE
+from tests.fakes import (
+    FakeFeedGateway,
+    FakeOrderGateway,
+    FakeSessionGateway,
+    loop_clock,
+    quiet,
+    run,
+)
+
+ORDER = OrderId("1-1")
+PLACE = PlaceAtBroker(order_id=ORDER, session=MAIN, account=ACCOUNT, body=b"{}", send_by_ns=0)
+REPLY = ReplyAtBroker(order_id=ORDER, session=MAIN, question_id=QuestionId("q"), confirmed=True)
+CANCEL = CancelAtBroker(
+    order_id=OrderId("1-2"), session=MAIN, account=ACCOUNT, broker_order_id=BROKER_ID
+)
+MODIFY = ModifyAtBroker(
+    order_id=OrderId("1-3"),
+    session=MAIN,
+    account=ACCOUNT,
+    broker_order_id=BROKER_ID,
+    body=b"{}",
+    send_by_ns=0,
+)
+
+
+def test_a_conversation_is_on_the_wire_until_its_answer_was_told() -> None:
+    inner = FakeOrderGateway()
+    wire = OrderWire(inner)
+    seen: list[object] = []
+    wire.on_answer = lambda order_id: seen.append((order_id, wire.conversations))
+
+    wire.place(PLACE, seen.append)
+    wire.modify(MODIFY, seen.append)
+    both = wire.conversations
+    inner.answer(ASKED)
+    wire.reply(REPLY, seen.append)
+    again = wire.conversations
+    inner.answer(ACK)
+    inner.answer(ACK)
+
+    assert inner.calls == [PLACE, MODIFY, REPLY]
+    assert both == (ORDER, MODIFY.order_id)
+    assert again == (MODIFY.order_id, ORDER)
+    assert wire.conversations == ()
+    assert seen == [
+        OrderAnswered(order_id=ORDER, step=Step.PLACE, outcome=ASKED),
+        (ORDER, (MODIFY.order_id,)),
+        OrderAnswered(order_id=MODIFY.order_id, step=Step.MODIFY, outcome=ACK),
+        (MODIFY.order_id, (ORDER,)),
+        OrderAnswered(order_id=ORDER, step=Step.REPLY, outcome=ACK),
+        (ORDER, ()),
+    ]
+
+
+def test_a_cancel_is_no_conversation() -> None:
+    inner = FakeOrderGateway()
+    wire = OrderWire(inner)
+
+    wire.cancel(CANCEL, lambda _answer: None)
+
+    assert inner.calls == [CANCEL]
+    assert wire.conversations == ()
+
+
+def test_a_request_that_could_not_be_made_is_not_on_the_wire() -> None:
+    inner = FakeOrderGateway()
+    inner.error = OSError("no route")
+    wire = OrderWire(inner)
+
+    with pytest.raises(OSError, match="no route"):
+        wire.place(PLACE, lambda _answer: None)
+
+    assert wire.conversations == ()
+
+
+def test_a_line_that_was_cut_lets_no_answer_through() -> None:
+    async def scene() -> None:
+        told: list[Any] = []
+        late: list[Any] = []
+        gateway = FakeSessionGateway((ACCOUNT,), loop_clock())
+        line = SessionLine(gateway, late.append)
+        call = CallGateway(call=SessionCall.SUPPRESS)
+
+        line.call(call, told.append)
+        await quiet()
+        line.call(call, told.append)
+        line.cut()
+        await quiet()
+
+        assert (len(told), len(late)) == (1, 1)
+
+    run(scene())
+
+
+def test_a_line_of_a_feed_is_the_feed_until_it_is_cut() -> None:
+    async def scene() -> None:
+        told: list[Any] = []
+        late: list[Any] = []
+        inner = FakeFeedGateway()
+        inner.quotes[CONID] = QUOTE
+        line = FeedLine(inner, late.append)
+
+        line.connect(told.append)
+        line.send(SendTopic(topic=Topic.ORDERS))
+        await quiet()
+        found = (line.quote(CONID), line.bars(CONID, 1_000, 1), line.heartbeat_age_ms())
+        line.cut()
+        inner.bring(HeartbeatSeen())
+        line.close("enough")
+        await quiet()
+
+        assert told == [SocketOpened(), SystemSucceeded(paper=True)]
+        assert inner.sent == [SendTopic(topic=Topic.ORDERS)]
+        assert found == (QUOTE, (), 0)
+        assert [type(message).__name__ for message in late] == ["HeartbeatSeen", "SocketClosed"]
+        assert line.heartbeat_age_ms() is None
+
+    run(scene())

@@ -1,0 +1,135 @@
+"""`engine sim faults` against a control port."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from engine.sim import ControlPort, SimConfig, SimGateway
+from tests.cli.terminal import Terminal
+
+WAIT_S = 10
+
+
+class Running:
+    """Two gateways and their control port, in a thread of their own."""
+
+    def __init__(self) -> None:
+        self.gateways = [SimGateway(SimConfig(username=name)) for name in ("one", "two")]
+        self.url = ""
+        self._started = threading.Event()
+        self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        control = ControlPort(self.gateways)
+        await control.start()
+        self.url = control.url
+        self._started.set()
+        await self._stop.wait()
+        await control.stop()
+
+    @contextmanager
+    def running(self) -> Iterator["Running"]:
+        self._thread.start()
+        assert self._started.wait(WAIT_S)
+        try:
+            yield self
+        finally:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(WAIT_S)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Running]:
+    with Running().running() as running:
+        yield running
+
+
+def test_without_words_every_fault_of_every_login_is_shown(
+    simulator: Running, terminal: Terminal
+) -> None:
+    simulator.gateways[0].faults.mute_sor = True
+
+    ended = terminal.types("sim", "faults", "--control", simulator.url)
+
+    lines = ended.stdout.splitlines()
+    assert ended.code == 0
+    assert "one  mute_sor  true  struck 0" in lines
+    assert "two  mute_sor  false  struck 0" in lines
+    assert len(lines) == 2 * len(simulator.gateways[0].faults.values())
+
+
+def test_words_change_faults_and_do_actions_in_their_order(
+    simulator: Running, terminal: Terminal
+) -> None:
+    ended = terminal.types(
+        "sim", "faults", "--control", simulator.url, "--session", "one", "lose_sor=2",
+        "reject_next=Not today.", "external", "conid=265598", "quantity=3", "silence",
+        "seconds=0.5", "competing=true",
+    )  # fmt: skip
+
+    one, two = simulator.gateways
+    lines = ended.stdout.splitlines()
+    assert (ended.code, len(lines)) == (0, 5)
+    assert lines[0] == "one  lose_sor  2  struck 0"
+    assert lines[1] == 'one  reject_next  "Not today."  struck 0'
+    assert json.loads(lines[2].partition("external")[2]) == {"order": min(one.venue.orders)}
+    assert lines[3:] == ['one  silence  {"silent_for_s": 0.5}', "one  competing  true  struck 0"]
+    [order] = one.venue.orders.values()
+    assert order.ticket.quantity == 3
+    assert one.faults.competing is True
+    assert (two.venue.orders, two.faults.competing) == ({}, False)
+
+
+def test_an_empty_value_is_none(simulator: Running, terminal: Terminal) -> None:
+    simulator.gateways[0].faults.reject_next = "Not today."
+
+    terminal.types("sim", "faults", "--control", simulator.url, "reject_next=")
+
+    assert simulator.gateways[0].faults.reject_next is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("explode",), "explode is neither NAME=VALUE nor an action; actions are bulletin, "),
+        (("explode=1",), "explode is no fault; known are"),
+        (("mute_sor=3",), "mute_sor is 3, allowed is true or false"),
+        (("silence", "seconds=x"), "seconds is 'x', needed is a number"),
+        (("--session", "three"), "session is three, known are one, two"),
+    ],
+)
+def test_what_is_refused_is_said_and_is_a_failure(
+    words: tuple[str, ...], message: str, simulator: Running, terminal: Terminal
+) -> None:
+    ended = terminal.types("sim", "faults", "--control", simulator.url, *words)
+
+    assert ended.code == 1
+    assert message in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("control", "message"),
+    [
+        ("http://127.0.0.1:1", "no simulator answers at http://127.0.0.1:1: "),
+        ("127.0.0.1:5099", "the control address is '127.0.0.1:5099', needed is http://HOST:PORT"),
+    ],
+)
+def test_an_address_without_a_simulator_is_named(
+    control: str, message: str, terminal: Terminal
+) -> None:
+    ended = terminal.types("sim", "faults", "--control", control)
+
+    assert ended.code == 1
+    assert message in ended.stderr
+
+
+def test_without_an_address_it_is_a_usage_error(terminal: Terminal) -> None:
+    assert terminal.types("sim", "faults").code == 2

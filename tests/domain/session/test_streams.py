@@ -1,0 +1,38 @@
+"""Orders and trades are two topics: one may be mute while the other is not."""
+
+from engine.domain.messages import ReportAnomaly, RowsStreamed
+from engine.domain.session.streams import Streams
+from engine.domain.values import BrokerStatus, ExecutionId
+from tests.domain.session.test_polls import execution, row
+
+S = 1_000_000_000
+
+
+def test_each_topic_is_reported_for_itself() -> None:
+    streams = Streams()
+    streams.poll_orders((), 0)
+    streams.poll_trades((), 0)
+
+    reports = []
+    for at_s in (10, 25, 30):
+        streams.tell(RowsStreamed(rows=(), executions=(ExecutionId("1"),)), at_s * S)
+        reports.append(streams.poll_orders((row(BrokerStatus.FILLED),), at_s * S))
+        reports.append(streams.poll_trades((execution("1"),), at_s * S))
+
+    detail = "polls showed 1 changes that the topic sor did not tell"
+    assert [report for report in reports if report is not None] == [
+        ReportAnomaly(machine="session", kind="sor_silent", detail=detail)
+    ]
+
+
+def test_a_refresh_is_over_once_nothing_is_in_doubt() -> None:
+    streams = Streams()
+    streams.poll_orders((), 0)
+    streams.poll_orders((row(BrokerStatus.FILLED),), 10 * S)
+    streams.was_refreshed = True
+
+    streams.tell(RowsStreamed(rows=(), executions=(ExecutionId("1"),)), 11 * S)
+    still = streams.was_refreshed
+    streams.tell(RowsStreamed(rows=(row(BrokerStatus.FILLED),)), 12 * S)
+
+    assert (still, streams.was_refreshed, streams.doubtful) == (True, False, False)
