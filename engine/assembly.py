@@ -198,7 +198,7 @@ def _build_session(
         ),
         feed_gateway=feed,
         instrument_gateway=instruments,
-        data_gateway=HttpDataGateway(client),
+        data_gateway=HttpDataGateway(client, wall_clock=clock.wall_ns),
         conids=tuple(map(ConId, conids)),
     )
     return GatewaySession(client=client, feed=feed, reads=reads, parts=parts)

@@ -44,7 +44,7 @@ defaults:
   position: {max_qty: 1_000, max_notional: {abs: 200_000}}
   working: {max_total: 20, max_per_conid_side: 10}
   instruments: {allow_sec_types: [STK]}
-  broker_messages: {o10151: accept, o163: accept, default: decline}
+  broker_messages: {o10151: accept, o163: accept, o10331: accept, default: decline}
 """
 
 
@@ -201,6 +201,19 @@ def _samples(account: str) -> tuple[Sample, ...]:
             arguments=(
                 *submit, "BUY", "7", "AAPL", "--type", "LMT", "--limit-price", "175.00",
                 "--client-order-id", "demo-rest", "--wait", "ack",
+            ),
+            expected=("WORKING", "ACCEPTED", "PENDING_NEW"),
+        ),
+        Sample(
+            shows="New terms for it: journaled, sent once, and in force when the broker says so",
+            arguments=("orders", "modify", "1-4", "--limit-price", "180.00", "--wait"),
+            expected=("at 180 ",),
+        ),
+        Sample(
+            shows="A trailing stop for what is left of the position",
+            arguments=(
+                *submit, "SELL", "6", "AAPL", "--type", "TRAIL", "--stop-price", "205.00",
+                "--trailing-type", "amt", "--trailing-amount", "23", "--wait", "ack",
             ),
             expected=("WORKING", "ACCEPTED", "PENDING_NEW"),
         ),

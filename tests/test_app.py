@@ -257,7 +257,7 @@ def test_a_journal_belongs_to_one_engine(folder: Folder) -> None:
 def test_a_live_engine_starts_halted_until_a_person_resumes_it(folder: Folder) -> None:
     live = AccountId("U1234567")
     folder.config["mode"] = "live"
-    folder.config["sessions"][0]["accounts"] = [live]
+    folder.config["sessions"][0] |= {"accounts": [live], "calendar": "america"}
 
     async def scene() -> tuple[TradingState, bool, TradingState]:
         app = App(folder.load(), {})

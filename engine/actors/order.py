@@ -20,6 +20,7 @@ from engine.domain.messages import (
     OrderEffect,
     OrderMessage,
     PlaceAtBroker,
+    PromptRaised,
     RecordCommitted,
     RecordFailed,
     ReleaseTurn,
@@ -37,6 +38,7 @@ from engine.domain.messages import (
 )
 from engine.domain.order import MODIFY_NOT_APPLIED, Order
 from engine.domain.ports import Committed, Entry, NotCommitted
+from engine.domain.risk import AccountRisk
 from engine.domain.values import LIVE, OrderState, Outcome, OutcomeKind, Reason, SessionName
 from engine.domain.views import OrderView
 
@@ -51,6 +53,9 @@ _STEPS: Final = {
 
 _SUBMITTING: Final = frozenset({Step.PLACE, Step.REPLY})
 _WAITING: Final = frozenset({OrderState.SUBMITTING, OrderState.AWAITING_REPLY})
+
+_ASKED: Final = (OrderAnswered, PromptRaised, RecordCommitted)
+"""What may lead to a yes: a question, a prompt, and the decision once it is durable."""
 
 _Sent: TypeAlias = PlaceAtBroker | ReplyAtBroker | CancelAtBroker | ModifyAtBroker
 
@@ -77,6 +82,8 @@ class OrderActor(Shell):
 
     def on_receive(self, message: OrderMessage) -> None:
         """Let the machine decide, then do it."""
+        if isinstance(message, _ASKED):
+            self.order.halted = self._is_halted()
         for effect in self.order.handle(message, self.clock.wall_ns()):
             self.perform(effect)
 
@@ -111,6 +118,19 @@ class OrderActor(Shell):
                     metrics.LATE_FILLS.labels(metrics.account_label(account)).inc()
             case _:
                 assert_never(effect)
+
+    def _is_halted(self) -> bool:
+        """Say whether a halt is in force, or may be: then nothing is confirmed."""
+        if not self.order.state_known:
+            return False
+        ticket = self.order.ticket
+        ref = self._switchboard.risks.get(ticket.account)
+        if ref is None:
+            return False
+        if ref.paused or ref.stopped:
+            return True  # A halt may wait in its mail.
+        risk = getattr(ref.actor, "risk", None)
+        return isinstance(risk, AccountRisk) and risk.sending_refusal(ticket) is not None
 
     def _session(self, approved: SessionName) -> SessionName:
         return self._switchboard.session_for(self.order.ticket.account, approved)

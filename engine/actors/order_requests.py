@@ -48,6 +48,7 @@ from engine.domain.values import (
     Instrument,
     OrderId,
     OrderState,
+    OrderType,
     Pending,
     Quote,
     Reason,
@@ -123,15 +124,21 @@ class OrderRequests:
     # --- submits -----------------------------------------------------------------------------
 
     async def submit(self, request: SubmitRequest) -> SubmitResult:
-        """Check, journal and send; return once the verdict is durable."""
-        self._refuse_if_closed()
+        """Check, journal and send; return once the verdict is durable.
+
+        A repeat makes nothing new, so it is answered whenever its order is durable.
+        """
+        is_repeat = self._is_repeat(request.ticket)
+        if not is_repeat:
+            self._refuse_if_closed()
         found = await self._resolve(request)
         if isinstance(found, AmbiguousSymbol):
             return found
         ticket, instrument, obstacle = found
         wanted = instrument if obstacle is None else None
         quote = await self._quote_for(ticket.account, wanted)
-        self._refuse_if_closed()  # It may have closed while the broker was asked.
+        if not is_repeat:
+            self._refuse_if_closed()  # It may have closed while the broker was asked.
         answer = await self._ask_for_order(request, ticket, instrument, quote, obstacle)
         views = self._board.views
         view = await views.wait_for(
@@ -153,6 +160,8 @@ class OrderRequests:
     ) -> tuple[Ticket, Instrument | None, Reason | None] | AmbiguousSymbol:
         """Find the contract, and what stands in the way of an order for it."""
         ticket = request.ticket
+        if self._is_repeat(ticket):
+            return ticket, None, None  # A repeat: whatever became of the contract, the order is.
         if not self.is_ready(ticket.account):
             return ticket, None, None  # Risk says why; asking the broker would only take time.
         instruments = self._lines_of(ticket.account).instruments
@@ -174,6 +183,10 @@ class OrderRequests:
                     sec_type=instrument.sec_type,
                 )
                 return resolved, instrument, self._encoder.refusal(resolved)
+
+    def _is_repeat(self, ticket: Ticket) -> bool:
+        actor = self._supervisor.risks.get(ticket.account)
+        return actor is not None and actor.risk.knows(ticket.client_order_id)
 
     async def _ask_for_order(
         self,
@@ -225,14 +238,14 @@ class OrderRequests:
             raise NotModifiable(msg)
         self._changing.add(order_id)
         try:
-            return await self._modify(view, terms, by=by)
+            return await self._modify(view, change, by=by)
         finally:
             self._changing.discard(order_id)
 
-    async def _modify(self, view: OrderView, terms: Terms, *, by: str) -> OrderView:
+    async def _modify(self, view: OrderView, change: TermsChange, *, by: str) -> OrderView:
         _refuse_unless_modifiable(view)
         order = self._machine(view.order_id)
-        refusal = self._encoder.refusal(order.ticket)
+        refusal = self._encoder.refusal(order.ticket) or _unsaid_trail(view, change)
         if refusal is not None:
             raise ChangeRefused(refusal)
         instrument = await self._instrument_of(view)
@@ -240,6 +253,9 @@ class OrderRequests:
         self._refuse_if_closed()
         view = self.order(view.order_id)  # It may have moved while the broker was asked.
         _refuse_unless_modifiable(view)
+        terms = _wanted(view, change)  # Now, not before: what it does not name may have moved, too.
+        if terms == _in_force(view):
+            return view
         # Before risk reserves: what cannot be written must not stay reserved.
         assert order.coid is not None, "an order at the broker has its id there"
         body = self._encoder.encode_change(order.ticket, order.coid, terms)
@@ -281,9 +297,16 @@ class OrderRequests:
         def applies(now: OrderView) -> bool:
             return terms in {now.wanted, _in_force(now)}
 
+        def dropped(now: OrderView) -> bool:
+            # Begun and given up in one commit: only its reason, a new one, tells of it.
+            return now.wanted is None and now.reason not in {None, before.reason}
+
         def over(now: OrderView | None) -> bool:
             return now is not None and (
-                applies(now) or now.state in TERMINAL or now.pending is Pending.CANCEL
+                applies(now)
+                or dropped(now)
+                or now.state in TERMINAL
+                or now.pending is Pending.CANCEL
             )
 
         order_id = before.order_id
@@ -293,6 +316,8 @@ class OrderRequests:
             self._refuse_if_unwritable()
         elif not applies(now):
             _refuse_unless_modifiable(now)  # A fill or a cancel was faster.
+            if now.reason is not None and dropped(now):
+                raise NotModifiable(now.reason.message)
         return self.order(order_id)
 
     # --- cancels and waits -------------------------------------------------------------------
@@ -345,6 +370,25 @@ def _wanted(view: OrderView, change: TermsChange) -> Terms:
         limit_price=view.limit_price if change.limit_price is None else change.limit_price,
         stop_price=view.stop_price if change.stop_price is None else change.stop_price,
     )
+
+
+def _unsaid_trail(view: OrderView, change: TermsChange) -> Reason | None:
+    """Refuse a change that would put a trailing stop back to where it began.
+
+    A modify repeats all of the ticket, and the broker has moved the stop (and the limit
+    behind it) since; so where they are to be now, the client must say.
+    """
+    names = {OrderType.TRAIL: ("stop_price",), OrderType.TRAILLMT: ("stop_price", "limit_price")}
+    unsaid = [name for name in names.get(view.type, ()) if getattr(change, name) is None]
+    if not unsaid:
+        return None
+    names_unsaid = " and ".join(unsaid)
+    text = (
+        f"{names_unsaid} of order {view.order_id} must be named in every change: the order is a "
+        f"{view.type}, so the market has moved what it began with; add where it is to be now, or "
+        "cancel the order and submit another"
+    )
+    return Reason(code=Code.TRAILING_INVALID, message=text)
 
 
 def _refuse_unless_modifiable(view: OrderView) -> None:

@@ -30,7 +30,12 @@ from engine.actors.risk import RiskActor
 from engine.actors.roster import Roster
 from engine.actors.session import SessionActor
 from engine.domain.messages import (
+    AccountsRead,
+    AuthStatusRead,
+    CallDone,
+    CallFailed,
     CancelOrder,
+    CloseStream,
     DenyOrder,
     ForgetOrder,
     HeartbeatSeen,
@@ -77,6 +82,9 @@ _UNWRITTEN_S: Final = 0.01
 
 _WITH_THE_ORDER: Final = (RecordCommitted, RecordFailed, TimerFired)
 """What an order asked for ends with it: its successor must not send because of it."""
+
+_OF_A_LOGIN: Final = (AuthStatusRead, AccountsRead, CallDone, CallFailed, TimerFired)
+"""What a session asked for itself says nothing to the next; what it read is news for all."""
 
 _OF_A_SOCKET: Final = (SocketOpened, SystemSucceeded, HeartbeatSeen, SocketClosed, TimerFired)
 """What a socket tells of itself; its news of orders are news whoever hears them."""
@@ -208,7 +216,8 @@ class Repairs:
         actor.begin()
         self._rebuilt(ref)
         actor.guarded(lambda: actor.resume(failed=what, on_wire=on_wire))
-        if session is not None and not on_wire:
+        if session is not None and (not on_wire or order.prompt is not None):
+            # The answer to a prompt is sent without a turn, so it ends none.
             release = ReleaseTurn(order_id=view.order_id, session=session)
             self._board.tell_session(session, release)
 
@@ -269,9 +278,7 @@ class Repairs:
             self._board.tell_order(message.order_id, cancel)
 
         async def work() -> None:
-            while self._dispatcher.is_waiting(  # noqa: ASYNC110 - a turn tells nobody
-                SubmitOrder, DenyOrder, ModifyOrder
-            ):
+            while self._is_unwritten():  # noqa: ASYNC110 - a turn tells nobody
                 await asyncio.sleep(_UNWRITTEN_S)
             records = await self._roster.journal.records(account=account)
             if not ref.paused:
@@ -292,6 +299,17 @@ class Repairs:
             self._board.tell_session(session, ReadAccount(account=account))
 
         return work
+
+    def _is_unwritten(self) -> bool:
+        """Return whether something that a risk let pass is not on its way to the journal."""
+        if self._dispatcher.is_waiting(SubmitOrder, DenyOrder, ModifyOrder):
+            return True
+        return any(
+            isinstance(message, ModifyOrder)
+            for ref in self._board.order_refs()
+            if ref.paused
+            for message in self._dispatcher.waiting(ref)
+        )
 
     def _inform(self, actor: RiskActor, name: SessionName) -> None:
         """Tell a new risk what is so: its session's state, and every halt."""
@@ -319,6 +337,7 @@ class Repairs:
             before = self._roster.sessions[name].session
             actor = self._roster.make_session(name)
             actor.session.accounts = self._roster.accounts_of(name)
+            actor.session.epoch = before.epoch  # It must not go back if the start fails, too.
             start = StartSession(
                 epoch=before.epoch,
                 in_turn=self._in_turn(name),
@@ -334,10 +353,13 @@ class Repairs:
             )
             self._roster.sessions[name] = actor
             self._dispatcher.replace(
-                ref, actor, start, outlived=lambda message: isinstance(message, TimerFired)
+                ref, actor, start, outlived=lambda message: isinstance(message, _OF_A_LOGIN)
             )
             actor.begin()
             self._rebuilt(ref)
+            # What the stream is subscribed to may have ended with a brokerage session whose
+            # end nobody saw; the new session opens it once it is warm.
+            self._board.tell_feed(name, CloseStream())
             self._refuse_waiting(name, reason)
 
         return work
@@ -360,13 +382,13 @@ class Repairs:
 
     def _in_turn(self, name: SessionName) -> OrderId | None:
         """Return the order that holds the lane: its request is out, or it may send one."""
-        on_wire = self._roster.lines[name].wire.conversations
-        if on_wire:
-            return on_wire[0]
+        # What else is on the wire are answers to prompts: they are sent without a turn.
         last = self.turns.get(name)
         ref = None if last is None else self._board.order_ref(last)
-        if ref is None or ref.stopped:
+        if last is None or ref is None:
             return None
+        if ref.stopped:
+            return last if self._is_on_wire(last, name) else None
         actor = ref.actor
         assert isinstance(actor, OrderActor)
         waiting = self._dispatcher.waiting(ref)
@@ -435,7 +457,7 @@ class Repairs:
             case SessionActor() | FeedActor():
                 self._leave_session(SessionName(actor.name), given_up)
             case _:
-                pass  # A risk leaves nothing open: what it reserved is in the journal.
+                self._leave_risk(ref, AccountId(actor.name))
 
     def _accounts_of(self, actor: LoopActor) -> tuple[AccountId, ...]:
         match actor:
@@ -454,6 +476,14 @@ class Repairs:
         if session is not None and not self._is_on_wire(OrderId(actor.name), session):
             release = ReleaseTurn(order_id=OrderId(actor.name), session=session)
             self._board.tell_session(session, release)
+
+    def _leave_risk(self, ref: LoopRef, account: AccountId) -> None:
+        """Show the account as it is now: halted, its positions unknown. Nothing is let pass."""
+        session = self._board.session_of[account]
+        shown = self._roster.make_risk(account, session)
+        shown.ref = ref
+        self._roster.risks[account] = shown
+        shown.guarded(self._inform, shown, session)
 
     def _leave_session(self, name: SessionName, reason: Reason) -> None:
         """Without its feed a session sees nothing; so neither of the two goes on alone."""

@@ -1,5 +1,6 @@
 """The actor of one account's risk."""
 
+from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
 from engine import log, metrics
@@ -10,10 +11,12 @@ from engine.domain.messages import (
     ChangeAnswer,
     FundsRead,
     ProfitSeen,
+    ReadAccount,
     ReportAnomaly,
     RequestAnswer,
     RequestChange,
     RequestOrder,
+    StartTimer,
 )
 from engine.domain.risk import (
     AccountRisk,
@@ -33,11 +36,18 @@ class RiskActor(Shell):
     """One account: lets orders pass or refuses them, and knows what is reserved."""
 
     def __init__(
-        self, *, dispatcher: Dispatcher, clock: Clock, risk: AccountRisk, spawner: Spawner
+        self,
+        *,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        risk: AccountRisk,
+        spawner: Spawner,
+        read_account: Callable[[ReadAccount], None],
     ) -> None:
         super().__init__(dispatcher=dispatcher, name=risk.account, clock=clock)
         self.risk = risk
         self._spawner = spawner
+        self._read_account = read_account
 
     def on_receive(self, message: _Heard) -> RequestAnswer | ChangeAnswer | None:
         """Let the machine decide, then do it; a request is answered at once."""
@@ -75,6 +85,10 @@ class RiskActor(Shell):
                 self._spawner.start_denied(denied)
             case ObserveChecks():
                 self._observe(effect)
+            case ReadAccount():
+                self._read_account(effect)
+            case StartTimer():
+                self.start_timer(effect)
             case ReportAnomaly():
                 self.report(effect)
             case _:

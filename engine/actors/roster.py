@@ -17,7 +17,12 @@ from engine.actors.shell import Clock, post
 from engine.actors.spawner import Spawner
 from engine.actors.switchboard import SessionLines, Switchboard
 from engine.actors.wire import FeedLine, OrderWire, SessionLine
-from engine.domain.messages import HaltScope, OrderChanged, PositionsFilled
+from engine.domain.messages import (
+    HaltScope,
+    OrderChanged,
+    OrderRequestEnded,
+    PositionsFilled,
+)
 from engine.domain.order import Order
 from engine.domain.ports import (
     DataGateway,
@@ -53,6 +58,13 @@ class Lines:
     wire: OrderWire
     session: SessionLine | None = None
     feed: FeedLine | None = None
+
+    def end(self) -> None:
+        """Let nothing come from the gateway any more but the answers that orders wait for."""
+        self.wire.on_outcome = lambda _outcome: None
+        for line in (self.session, self.feed):
+            if line is not None:
+                line.end()
 
 
 class Roster:
@@ -91,6 +103,9 @@ class Roster:
         """Make a session's actors, and the risk of its configured accounts."""
         name = parts.settings.name
         wire = OrderWire(parts.order_gateway)
+        wire.on_outcome = lambda outcome: self.switchboard.tell_session(
+            name, OrderRequestEnded(outcome=outcome)
+        )
         self.lines[name] = Lines(parts=parts, wire=wire)
         session = self.sessions[name] = self.make_session(name)
         feed = self.feeds[name] = self.make_feed(name, parts.conids)
@@ -139,7 +154,11 @@ class Roster:
         limits = self.policy.limits_for(account)
         risk = AccountRisk(account, session, limits, file_error=self.file_error)
         return RiskActor(
-            dispatcher=self.dispatcher, clock=self.clock, risk=risk, spawner=self.spawner
+            dispatcher=self.dispatcher,
+            clock=self.clock,
+            risk=risk,
+            spawner=self.spawner,
+            read_account=lambda message: self.switchboard.tell_session(session, message),
         )
 
     def add_accounts(self, session: SessionName, accounts: Iterable[AccountId]) -> None:

@@ -123,7 +123,9 @@ class SessionActor(Shell):
         # With `accounts: all` they are known only now.
         self._on_accounts(changed.session, self.session.accounts)
         for account in self.session.accounts:
-            self._switchboard.tell_risk(account, changed)
+            # With `accounts: all` another session may show an account, too; one trades it.
+            if self._switchboard.session_of.get(account) == changed.session:
+                self._switchboard.tell_risk(account, changed)
 
     def _write_guard(self, guard: LoginGuarded) -> None:
         name = guard.session

@@ -42,10 +42,13 @@ class SettlingJournal:
             try:
                 done(result)
             finally:
-                del self._open[number]
-                self._wake()
+                self._close(number)
 
-        self._inner.append(entry, settle)
+        try:
+            self._inner.append(entry, settle)
+        except Exception:
+            self._close(number)  # It was not taken; nobody must wait for it.
+            raise
 
     def replay(self) -> Sequence[Recorded]:
         """Return every entry of before this start."""
@@ -72,13 +75,14 @@ class SettlingJournal:
             self._waiters.append((self._appended, waiter))
             await waiter
 
-    def _wake(self) -> None:
+    def _close(self, number: int) -> None:
+        del self._open[number]
         if not self._waiters:
             return
         oldest = next(iter(self._open), self._appended + 1)
         waiters, self._waiters = self._waiters, []
-        for number, waiter in waiters:
-            if number >= oldest:
-                self._waiters.append((number, waiter))
+        for last, waiter in waiters:
+            if last >= oldest:
+                self._waiters.append((last, waiter))
             elif not waiter.done():
                 waiter.set_result(None)

@@ -27,7 +27,7 @@ from engine.domain.values import (
 from engine.domain.views import ExternalOrderView
 
 STRANGERS_MAX: Final = 10_000
-"""Orders of others that are remembered; the oldest are forgotten first."""
+"""Orders of others that are remembered a session; its oldest are forgotten first."""
 
 CLAIM_NS: Final = 2_000_000_000
 """So long a streamed row may wait for the answer that says whose it is."""
@@ -75,6 +75,7 @@ class Strangers:
         self._on_external = on_external
         self._is_sending = is_sending
         self._known: OrderedDict[_Key, Stranger] = OrderedDict()
+        self._of_session: dict[SessionName, OrderedDict[_Key, None]] = {}
         self._untold: dict[_Key, None] = {}
         self._working: dict[SessionName, set[_Key]] = {}
 
@@ -141,8 +142,11 @@ class Strangers:
             met_ns, seen_at_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
             stranger = Stranger(session=session, met_ns=met_ns, seen_at_ns=seen_at_ns)
             self._known[key] = stranger
-            if len(self._known) > STRANGERS_MAX:
-                self._forget(*self._known.popitem(last=False))
+            mine = self._of_session.setdefault(session, OrderedDict())
+            mine[key] = None
+            if len(mine) > STRANGERS_MAX:
+                oldest = next(iter(mine))
+                self._forget(oldest, self._known.pop(oldest))
         return stranger
 
     def _tell(self, key: _Key, stranger: Stranger) -> None:
@@ -159,6 +163,7 @@ class Strangers:
         self._on_external(stranger.session, stranger.row)
 
     def _forget(self, key: _Key, stranger: Stranger) -> None:
+        self._of_session[stranger.session].pop(key, None)
         self._untold.pop(key, None)
         self._working.setdefault(stranger.session, set()).discard(key)
         self._count(stranger.session)

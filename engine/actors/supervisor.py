@@ -161,7 +161,7 @@ class Supervisor:
         view = order.view(seq)
         if order.coid is not None and order.approved.session in self.sessions:
             self.add_accounts(order.approved.session, (view.account,))
-        self._switchboard.views.put(view)
+        self._switchboard.show(view)
         risk = self.risks.get(view.account)
         if risk is not None:
             self._roster.reserve(risk, order, seq)
@@ -183,7 +183,8 @@ class Supervisor:
         guards = self._roster.journal.guards
         for name, session_actor in self.sessions.items():
             self.feeds[name].begin()
-            session_actor.begin().tell(StartSession(guard=guards.get(name)))
+            # Not `tell`: there may be more rebuilt orders than a mailbox has room for.
+            post(session_actor.begin(), StartSession(guard=guards.get(name)))
 
     # --- limits --------------------------------------------------------------------------------
 
@@ -304,6 +305,8 @@ class Supervisor:
         self._repairs.stop()
         for handle in self._resyncs.values():
             handle.cancel()
+        for lines in self._roster.lines.values():
+            lines.end()
         orders = tuple(self._switchboard.order_refs())
         for refs in (
             orders,
@@ -322,4 +325,6 @@ class Supervisor:
 
     def _busy(self) -> bool:
         lines = self._roster.lines.values()
-        return self._dispatcher.busy or any(line.wire.conversations for line in lines)
+        return self._dispatcher.busy or any(
+            line.wire.conversations or line.wire.cancels for line in lines
+        )

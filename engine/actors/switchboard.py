@@ -7,6 +7,7 @@ rows can overtake the answer that names it.
 Rule 2: what is shown is durable. `publish` is called after the commit.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -53,6 +54,7 @@ from engine.domain.values import (
     OrderId,
     OrderRow,
     OrderState,
+    QuestionId,
     Reason,
     Scope,
     ScopeKind,
@@ -61,9 +63,17 @@ from engine.domain.values import (
     TradingState,
     is_our_coid,
 )
-from engine.domain.views import ExternalOrderView
+from engine.domain.views import ExternalOrderView, OrderView
 
 _LOG = log.get("actors/switchboard")
+
+PROMPTS_MAX: Final = 1_000
+"""So many prompts of others are remembered, so as not to note them again."""
+
+NOTICES_MAX: Final = 100
+"""So many notices of a session are written down in `NOTICES_NS`; more are only counted."""
+
+NOTICES_NS: Final = 60_000_000_000
 
 _NAMELESS: Final = frozenset(
     {OrderState.SUBMITTING, OrderState.AWAITING_REPLY, OrderState.IN_DOUBT}
@@ -101,6 +111,8 @@ class Switchboard:
         self._by_broker_id: dict[tuple[AccountId, BrokerOrderId], OrderId] = {}
         self._nameless: dict[AccountId, set[OrderId]] = {}
         self._suspects: set[Coid] = set()
+        self._noted_prompts: OrderedDict[tuple[SessionName, QuestionId], None] = OrderedDict()
+        self._notices: dict[SessionName, tuple[int, int]] = {}
         self._strangers = Strangers(
             clock=clock,
             on_external=self._write_external,
@@ -166,16 +178,20 @@ class Switchboard:
             # Before the leaves shrink: counted twice for a moment is safe, not at all is not.
             execution = written.record.execution
             self.tell_risk(execution.account, self.as_fill(execution))
+        self.show(view)
+        self.tell_risk(view.account, OrderChanged(view=view))
+        session = self.session_of.get(view.account)
+        if session is not None:
+            self.tell_session(session, OrderChanged(view=view))
+
+    def show(self, view: OrderView) -> None:
+        """Show an order from now on, and expect its broker's id if nobody has told it yet."""
         nameless = self._nameless.setdefault(view.account, set())
         if view.broker_order_id is None and view.state in _NAMELESS:
             nameless.add(view.order_id)
         else:
             nameless.discard(view.order_id)
         self.views.put(view)
-        self.tell_risk(view.account, OrderChanged(view=view))
-        session = self.session_of.get(view.account)
-        if session is not None:
-            self.tell_session(session, OrderChanged(view=view))
 
     def as_fill(self, execution: Execution) -> PositionFilled:
         """Say of an execution when it happened and when we heard of it, on our clock."""
@@ -283,6 +299,8 @@ class Switchboard:
     def write_notice(self, notice: NoticeSeen) -> None:
         """Write down what the broker told people, and count it."""
         metrics.NOTICES.labels(notice.session, notice.kind).inc()
+        if not self._has_room(notice.session):
+            return
         _LOG.info(
             "broker_notice",
             session=notice.session,
@@ -291,6 +309,18 @@ class Switchboard:
             text=notice.text,
         )
         self._append(None, notice)
+
+    def _has_room(self, session: SessionName) -> bool:
+        """Say whether another notice of the session may be written; it must not flood the rest."""
+        now_ns = self._clock.monotonic_ns()
+        since_ns, count = self._notices.get(session, (now_ns, 0))
+        if now_ns - since_ns >= NOTICES_NS:
+            since_ns, count = now_ns, 0
+        self._notices[session] = (since_ns, count + 1)
+        if count == NOTICES_MAX:
+            metrics.ANOMALIES.labels("switchboard", "notice_flood").inc()
+            _LOG.warning("notices_left_out", session=session, limit=NOTICES_MAX)
+        return count < NOTICES_MAX
 
     def deliver_prompt(self, session: SessionName, prompt: PromptStreamed) -> None:
         """Ask the order that the prompt is about; one of somebody else's is left alone."""
@@ -305,6 +335,13 @@ class Switchboard:
             metrics.NOTICES.labels(session, "prompt").inc()
             self.tell_order(order_id, PromptRaised(order_id=order_id, question=prompt.question))
             return
+        # The broker asks again until somebody answers; it is news once.
+        key = (session, prompt.question.question_id)
+        if key in self._noted_prompts:
+            return
+        self._noted_prompts[key] = None
+        if len(self._noted_prompts) > PROMPTS_MAX:
+            self._noted_prompts.popitem(last=False)
         text = f"about order {prompt.broker_order_id}, which is not ours: "
         notice = NoticeSeen(
             session=session,

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from engine import metrics
 from engine.domain.ports import OrderFilter
-from engine.domain.values import TERMINAL, AccountId, Confidence, OrderId, OrderState
+from engine.domain.values import TERMINAL, AccountId, ClientOrderId, Confidence, OrderId, OrderState
 from engine.domain.views import OrderView
 
 
@@ -15,6 +16,7 @@ class Views:
 
     def __init__(self) -> None:
         self._orders: dict[OrderId, OrderView] = {}
+        self._by_key: dict[ClientOrderId, tuple[OrderId, ...]] = {}
         self._waiters: dict[OrderId, list[asyncio.Future[None]]] = {}
         self._states: dict[OrderState, int] = dict.fromkeys(OrderState, 0)
         self._in_doubt: dict[AccountId, int] = {}
@@ -22,7 +24,11 @@ class Views:
 
     def put(self, view: OrderView) -> None:
         """Show this view from now on, and wake who waits for the order."""
-        self._count(self._orders.get(view.order_id), -1)
+        before = self._orders.get(view.order_id)
+        if before is None:
+            key = view.client_order_id
+            self._by_key[key] = (*self._by_key.get(key, ()), view.order_id)
+        self._count(before, -1)
         self._orders[view.order_id] = view
         self._count(view, 1)
         self._wake(view.order_id)
@@ -61,15 +67,25 @@ class Views:
     def find(
         self, wanted: OrderFilter, *, is_ready: Callable[[AccountId], bool]
     ) -> tuple[OrderView, ...]:
-        """Return the orders that pass the filter, newest first."""
-        return tuple(
-            shown(view, ready=is_ready(view.account))
-            for view in reversed(self._orders.values())
+        """Return the orders that pass the filter, newest first.
+
+        It holds up every actor of the engine, so it copies none but those it returns.
+        """
+        found = (
+            view
+            for view in self._newest_first(wanted.client_order_id)
             if (wanted.account is None or view.account == wanted.account)
             and (wanted.state is None or view.state is wanted.state)
             and not (wanted.open_only and view.state in TERMINAL)
-            and wanted.client_order_id in {None, view.client_order_id}
         )
+        return tuple(
+            shown(view, ready=is_ready(view.account)) for view in islice(found, wanted.limit)
+        )
+
+    def _newest_first(self, key: ClientOrderId | None) -> Iterator[OrderView]:
+        if key is None:
+            return reversed(self._orders.values())
+        return (self._orders[order_id] for order_id in reversed(self._by_key.get(key, ())))
 
     async def wait_for(
         self, order_id: OrderId, until: Callable[[OrderView | None], bool], *, timeout_s: float

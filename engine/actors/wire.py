@@ -22,7 +22,7 @@ from engine.domain.messages import (
     SessionMessage,
 )
 from engine.domain.ports import FeedGateway, OrderGateway, SessionGateway
-from engine.domain.values import Bar, ConId, OrderId, Quote
+from engine.domain.values import Bar, ConId, OrderId, Outcome, Quote
 
 
 class OrderWire:
@@ -34,7 +34,10 @@ class OrderWire:
     def __init__(self, inner: OrderGateway) -> None:
         self._inner = inner
         self._open: dict[OrderId, int] = {}
+        self.cancels = 0
         self.on_answer: Callable[[OrderId], None] = lambda _order_id: None
+        self.on_outcome: Callable[[Outcome], None] = lambda _outcome: None
+        """Told what came of every request, before the order is."""
 
     @property
     def conversations(self) -> tuple[OrderId, ...]:
@@ -55,7 +58,18 @@ class OrderWire:
 
     def cancel(self, effect: CancelAtBroker, tell: Callable[[OrderAnswered], None]) -> None:
         """Ask for the cancel."""
-        self._inner.cancel(effect, tell)
+
+        def answered(message: OrderAnswered) -> None:
+            self.cancels -= 1
+            self.on_outcome(message.outcome)
+            tell(message)
+
+        self.cancels += 1
+        try:
+            self._inner.cancel(effect, answered)
+        except Exception:
+            self.cancels -= 1
+            raise
 
     def _send(
         self,
@@ -65,6 +79,7 @@ class OrderWire:
     ) -> None:
         def answered(message: OrderAnswered) -> None:
             self._close(order_id)
+            self.on_outcome(message.outcome)
             tell(message)
             self.on_answer(order_id)
 
@@ -92,6 +107,11 @@ class _Line:
         """From now on, nothing comes through."""
         self._is_cut = True
 
+    def end(self) -> None:
+        """From now on, nothing comes through, and nobody misses it: the engine stops."""
+        self._is_cut = True
+        self._on_late = _missed_by_nobody
+
     def _through(self, tell: Callable[[Any], None]) -> Callable[[Any], None]:
         def pass_on(message: Any) -> None:
             if self._is_cut:
@@ -100,6 +120,10 @@ class _Line:
                 tell(message)
 
         return pass_on
+
+
+def _missed_by_nobody(_message: object) -> None:
+    """Take what comes after everybody who could use it has stopped."""
 
 
 class SessionLine(_Line):

@@ -225,6 +225,8 @@ class PositionBody(Shown):
     conid: int
     symbol: str
     quantity: DecimalText
+    lowest: DecimalText
+    highest: DecimalText
     working_buy: DecimalText
     working_sell: DecimalText
     average_price: DecimalText | None
@@ -242,6 +244,8 @@ class PositionBody(Shown):
             conid=view.conid,
             symbol=view.symbol,
             quantity=view.quantity,
+            lowest=view.lowest,
+            highest=view.highest,
             working_buy=view.working_buy,
             working_sell=view.working_sell,
             average_price=view.average_price,

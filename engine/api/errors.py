@@ -151,14 +151,14 @@ def ambiguous(symbol: AmbiguousSymbol) -> ApiError:
     count = max(symbol.count, len(candidates))
     named = symbol.candidates[:_CANDIDATES_NAMED_MAX]
     if all(instrument.conid for instrument in named):
-        how, choices = "its conid", [str(instrument.conid) for instrument in named]
+        how, choices = "its conid", [_by_conid(each) for each in named]
     else:
         how, choices = "expiry, strike and right", [_particulars(each) for each in named]
     rest = f" … ({count} in all)" if count > len(choices) else ""
     return ApiError(
         HTTPStatus.BAD_REQUEST,
         "AMBIGUOUS_SYMBOL",
-        f"symbol is {shown(symbol.symbol)}, which means several contracts; "
+        f"symbol is {shown(symbol.symbol)}, which may mean several contracts; "
         f"name one by {how}: {', '.join(choices)}{rest}",
         details={
             "field": "symbol",
@@ -167,6 +167,11 @@ def ambiguous(symbol: AmbiguousSymbol) -> ApiError:
             "count": count,
         },
     )
+
+
+def _by_conid(instrument: Instrument) -> str:
+    particulars = _particulars(instrument)
+    return f"{instrument.conid} ({particulars})" if particulars else str(instrument.conid)
 
 
 def _particulars(instrument: Instrument) -> str:

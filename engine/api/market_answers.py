@@ -43,7 +43,8 @@ class TifBody(Shown):
 class InstrumentBody(Shown):
     """A contract and its trading rules.
 
-    `conid` is null in a listing whose entry still wants an expiry, a strike or a right.
+    `conid` and `multiplier` are null in a listing whose entry still wants an expiry, a
+    strike or a right: until then it is no contract.
     The lists of types say what may be traded outside regular hours, in fractions, and for
     an amount of money (in steps of `cash_increment`, in `cash_currency`). `age_ms` is how
     long ago the broker was asked; null for a contract that was only listed.
@@ -55,7 +56,7 @@ class InstrumentBody(Shown):
     currency: str
     exchange: str
     name: str
-    multiplier: DecimalText
+    multiplier: DecimalText | None
     increments: tuple[IncrementBody, ...]
     size_increment: DecimalText
     order_types: tuple[OrderType, ...]
@@ -84,7 +85,7 @@ class InstrumentBody(Shown):
             currency=instrument.currency,
             exchange=instrument.exchange,
             name=instrument.name,
-            multiplier=instrument.multiplier,
+            multiplier=instrument.multiplier if instrument.conid else None,
             increments=tuple(
                 IncrementBody(lower_edge=step.lower_edge, increment=step.increment)
                 for step in instrument.increments

@@ -31,6 +31,7 @@ from engine.domain.ports import (
     AmbiguousSymbol,
     ChangeRefused,
     Engine,
+    JournalUnavailable,
     OrderFilter,
     Submitted,
     UnknownOrder,
@@ -95,7 +96,13 @@ async def _list(call: Call[OrdersQuery, Nothing]) -> web.Response:
         known_account(call.engine, account)
     key = None if query.client_order_id is None else ClientOrderId(query.client_order_id)
     views = call.engine.orders(
-        OrderFilter(account=account, state=query.state, open_only=query.open, client_order_id=key)
+        OrderFilter(
+            account=account,
+            state=query.state,
+            open_only=query.open,
+            client_order_id=key,
+            limit=query.limit + 1,  # One more tells that there are more.
+        )
     )
     orders = tuple(OrderBody.of(view) for view in views[: query.limit])
     return answer(OrdersAnswer(orders=orders, truncated=len(views) > query.limit))
@@ -139,7 +146,15 @@ def _refuse_foreign_terms(order: OrderView, body: ModifyBody) -> None:
 
 async def _cancel(call: Call[Nothing, Nothing]) -> web.Response:
     order_id = _known_order(call.engine, call.path("order_id")).order_id
-    order = await call.engine.cancel(order_id, by=call.caller)
+    try:
+        order = await call.engine.cancel(order_id, by=call.caller)
+    except JournalUnavailable:
+        raise ApiError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "JOURNAL_UNAVAILABLE",
+            f"the journal cannot be written, so the cancel of order {order_id} has no record; "
+            "the cancel itself is sent all the same, from memory",
+        ) from None
     return answer(OrderBody.of(order), HTTPStatus.ACCEPTED)
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import typer
 
 from engine.cli.output import note, say
+from engine.domain.values import Mode
 
 commands = typer.Typer(no_args_is_help=True, help="Check engine.yaml; print its schema.")
 
@@ -23,6 +24,11 @@ def check(*, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     say(f"{file} is good: {config.mode} mode, sessions {names}")
     say(f"{config.risk.file} is good: version {policy.version}")
     for session in config.sessions:
+        if config.mode is Mode.LIVE and session.tls.verify == "insecure_loopback":
+            note(
+                f"warning: session {session.name} takes any program on this machine for its "
+                "gateway (tls.verify: insecure_loopback), and trades real money; use pin or ca"
+            )
         _warn_of_reach(session.name, session.gateway)
 
 

@@ -8,6 +8,7 @@ Rule 2: which prices go with which type, and what is a good quantity, the engine
 second table of that here would only go stale.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -35,7 +36,15 @@ from engine.cli.output import (
     say,
     shown,
 )
-from engine.domain.values import TERMINAL, OrderState, OrderType, Side, TimeInForce, TrailingType
+from engine.domain.values import (
+    TERMINAL,
+    OrderState,
+    OrderType,
+    Pending,
+    Side,
+    TimeInForce,
+    TrailingType,
+)
 
 commands = typer.Typer(no_args_is_help=True, help="List, show, submit, modify and cancel orders.")
 
@@ -100,8 +109,11 @@ COLUMNS = (
     column("side"),
     Column(title="filled/quantity", cell=_filled, right=True),
     column("symbol"),
+    column("sec type"),
+    column("conid", right=True),
     column("type"),
     Column(title="price", cell=_prices, right=True),
+    column("tif"),
     Column(title="state", cell=_state),
     column("avg price", "average_price", right=True),
     column("reason", wraps=True),
@@ -113,8 +125,10 @@ EXTERNAL_COLUMNS = (
     column("side"),
     Column(title="filled/quantity", cell=_filled, right=True),
     column("symbol"),
+    column("conid", right=True),
     column("type"),
     Column(title="price", cell=_prices, right=True),
+    column("tif"),
     column("status"),
     column("reference", "order_ref"),
     Column(title="seen", cell=lambda row: age(row, "seen_at"), right=True),
@@ -217,7 +231,10 @@ def modify_order(
     timeout: Seconds = 10.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask for new terms of an order at the broker; what is not named stays as it is."""
+    """Ask for new terms of an order at the broker; what is not named stays as it is.
+
+    Exit code 1 when it is refused or, with --wait, when the order does not have them then.
+    """
     given = {"quantity": quantity, "limit_price": limit_price, "stop_price": stop_price}
     body: JsonObject = {name: value for name, value in given.items() if value is not None}
     if not body or order_id.startswith("-"):
@@ -234,6 +251,18 @@ def modify_order(
         print_json(answer)
     else:
         say(_sentence(answer.body))
+    if wait:
+        _fail_unless_changed(answer.body, body, timeout)
+
+
+def _fail_unless_changed(order: JsonObject, asked: JsonObject, timeout: float) -> None:
+    name = f"order {order['order_id']}"
+    if order["pending"] == Pending.REPLACE:
+        fail(f"the change of {name} is still pending after {timeout:g} s; see `engine orders show`")
+    if any(
+        order[field] is None or Decimal(order[field]) != Decimal(asked[field]) for field in asked
+    ):
+        fail(f"{name} was not changed: it is {_state(order)}, {shown(order['reason'])}")
 
 
 class Wait(StrEnum):
@@ -369,12 +398,18 @@ def _terms(terms: JsonObject | None) -> str:
     return ", ".join(f"{name} {value}" for name, value in given if value is not None)
 
 
+def _contract(order: JsonObject) -> str:
+    """Name the contract; two options on a share have the same symbol, but no two a conid."""
+    contract = f"{order['symbol']} {order['sec_type']}"
+    return contract if order["sec_type"] == "STK" else f"{contract} (conid {order['conid']})"
+
+
 def _sentence(order: JsonObject) -> str:
     at = "" if order.get("limit_price") is None else "at "
     prices = "" if _prices(order) == "-" else f" {at}{_prices(order)}"
     text = (
-        f"order {order['order_id']}: {order['side']} {_quantity(order)} {order['symbol']} "
-        f"{order['type']}{prices} for {order['account']} is {_state(order)}"
+        f"order {order['order_id']}: {order['side']} {_quantity(order)} {_contract(order)} "
+        f"{order['type']}{prices} {order['tif']} for {order['account']} is {_state(order)}"
     )
     if order.get("wanted") is not None:
         text += f", wanted: {_terms(order['wanted'])}"

@@ -4,14 +4,22 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.api import Api, in_path
+from engine.cli.api import Api, JsonObject, in_path
 from engine.cli.options import JsonOption, calls_api
 from engine.cli.output import Column, column, duration, print_json, print_table
+
+
+def _in_doubt(row: JsonObject) -> str:
+    """Show between which bounds the quantity is; nothing while it is sure."""
+    lowest, highest = row.get("lowest"), row.get("highest")
+    return "-" if lowest == highest else f"{lowest} to {highest}"
+
 
 COLUMNS = (
     column("conid", right=True),
     column("symbol"),
     column("quantity", right=True),
+    Column(title="in doubt", cell=_in_doubt, right=True),
     column("working buy", right=True),
     column("working sell", right=True),
     column("average price", right=True),

@@ -107,6 +107,9 @@ def change_faults(
     session: Annotated[
         str | None, typer.Option(metavar="USERNAME", help="One login; without it, all of them.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document, for programs.")
+    ] = False,
 ) -> None:
     """Show and change the faults of a running simulated gateway, and do things to it."""
     if control is None:
@@ -114,4 +117,4 @@ def change_faults(
         raise typer.BadParameter(message)
     from engine.cli import simulator_control  # noqa: PLC0415 - loads YAML, which others need not
 
-    raise typer.Exit(simulator_control.run(control, words or [], session=session))
+    raise typer.Exit(simulator_control.run(control, words or [], session=session, as_json=as_json))

@@ -1,21 +1,23 @@
 """What `engine sim faults` does: it talks to the control port of a simulator.
 
-Rule: a value that was not understood changes nothing, but what stands before it
-on the command line was done.
+Rule: nothing is done before every word is understood. What then fails, such as the cancel
+of an order that is over, leaves done what stands before it on the command line.
 """
 
 import http.client
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import yaml
 
 from engine.cli.output import note, say
 
+_CHECK: Final = {"check": "true"}
 TIMEOUT_S: Final = 10.0
 
 
@@ -32,23 +34,34 @@ class _Wish:
     body: dict[str, Any]
 
 
-def run(control: str, words: Sequence[str], *, session: str | None) -> int:
-    """Do what the words say, show what came of it, and return the exit code."""
+def run(control: str, words: Sequence[str], *, session: str | None, as_json: bool = False) -> int:
+    """Do what the words say, show what came of it, and return the exit code.
+
+    For programs it is one JSON document: the faults of each login or, with words, a list of
+    what the control port answered to each wish that was done.
+    """
+    done: list[dict[str, Any]] = []
     try:
         port = _Port(control, session)
+        faults = port.ask("GET", "/faults")
         if not words:
-            _show(port.ask("GET", "/faults"))
+            _print(faults) if as_json else _show(faults)
             return 0
-        for wish in _wishes(words, port.ask("GET", "/actions")):
+        names = {name for shown in faults.values() for name in shown["values"]}
+        wishes = tuple(_wishes(words, port.ask("GET", "/actions"), names))
+        for wish in wishes:
+            port.ask(wish.method, wish.path, wish.body, _CHECK)
+        for wish in wishes:
             answer = port.ask(wish.method, wish.path, wish.body)
-            if wish.method == "PATCH":
-                _show(answer, only=set(wish.body))
-            else:
-                for username, done in answer.items():
-                    say(f"{username}  {wish.path.rpartition('/')[2]}  {json.dumps(done)}")
+            done.append(answer)
+            if not as_json:
+                _tell(wish, answer)
     except ControlError as error:
         note(f"engine: {error}")
         return 1
+    finally:
+        if as_json and done:
+            _print(done)
     return 0
 
 
@@ -63,14 +76,22 @@ class _Port:
             message = f"the control address is {control!r}, needed is http://HOST:PORT"
             raise ControlError(message)
         self._control, self._host, self._port_number = control, parts.hostname, port
-        self._query = f"?session={quote(session, safe='')}" if session is not None else ""
+        self._query = {} if session is None else {"session": session}
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """Send one request and return the JSON object of its answer."""
         connection = http.client.HTTPConnection(self._host, self._port_number, timeout=TIMEOUT_S)
         payload = None if body is None else json.dumps(body)
         try:
-            connection.request(method, path + self._query, body=payload)
+            asked = urlencode({**self._query, **query}, quote_via=quote)
+            target = f"{path}?{asked}" if asked else path
+            connection.request(method, target, body=payload)
             response = connection.getresponse()
             answer = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -86,7 +107,9 @@ class _Port:
         return answer
 
 
-def _wishes(words: Sequence[str], actions: Mapping[str, Any]) -> Iterator[_Wish]:
+def _wishes(
+    words: Sequence[str], actions: Mapping[str, Any], faults: Collection[str]
+) -> Iterator[_Wish]:
     """The requests in the words; a name that the last action takes belongs to it."""
     taken: Sequence[str] = ()
     action: _Wish | None = None
@@ -95,6 +118,12 @@ def _wishes(words: Sequence[str], actions: Mapping[str, Any]) -> Iterator[_Wish]
         if equals and action is not None and name in taken:
             action.body[name] = _value(name, text)
             continue
+        if equals and name not in faults:
+            message = f"{name} is no fault; known are {', '.join(sorted(faults))}"
+            if action is not None:
+                verb = action.path.rpartition("/")[2]
+                message = f"{verb} takes {', '.join(taken) or 'nothing'}; {message}"
+            raise ControlError(message)
         if action is not None:
             yield action
             action = None
@@ -119,6 +148,18 @@ def _value(name: str, text: str) -> Any:
         message = f"{name} is {text!r}, which cannot be read"
         raise ControlError(message) from error
     return value if isinstance(value, bool | int | float | None) else text
+
+
+def _print(document: object) -> None:
+    say(json.dumps(document))
+
+
+def _tell(wish: _Wish, answer: Mapping[str, Any]) -> None:
+    if wish.method == "PATCH":
+        _show(answer, only=set(wish.body))
+        return
+    for username, done in answer.items():
+        say(f"{username}  {wish.path.rpartition('/')[2]}  {json.dumps(done)}")
 
 
 def _show(answer: Mapping[str, Any], *, only: set[str] | None = None) -> None:

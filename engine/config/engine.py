@@ -225,7 +225,7 @@ class Pacing(Section):
         default=5000, ge=100, le=600_000, description="from 100 to 600_000 milliseconds"
     )
     penalty_ms: int = Field(
-        default=600_000, ge=0, le=3_600_000, description="from 0 to 3_600_000 milliseconds"
+        default=900_000, ge=0, le=3_600_000, description="from 0 to 3_600_000 milliseconds"
     )
     penalty_ms_max: int = Field(
         default=3_600_000, ge=0, le=86_400_000, description="from 0 to 86_400_000 milliseconds"
@@ -268,7 +268,7 @@ class SessionConfig(Section):
     calendar: Literal["america", "europe", "asia", "none"] = Field(
         default="america",
         description="america, europe or asia (the region whose nightly reset and maintenance "
-        "apply), or none (for a simulated gateway)",
+        "apply), or none (for a simulated gateway, in paper mode only)",
     )
     login_grace_s: int = Field(
         default=300, ge=10, le=86_400, description="from 10 to 86_400 seconds"
@@ -348,9 +348,11 @@ def _contradictions(loading: Loading[EngineConfig]) -> _Contradictions:
     for index, session in sessions.items():
         yield from _check_tls(("sessions", index, "tls"), session)
     yield from _check_unique(sessions)
+    yield from _check_pacing(loading.part(Pacing, value.get("pacing", {})))
     mode = value.get("mode")
     if isinstance(mode, str) and mode in set(Mode):
         yield from _check_accounts(Mode(mode), sessions)
+        yield from _check_calendars(Mode(mode), sessions)
     if len(sessions) == len(parts):
         yield from _check_aliases(value.get("account_aliases"), sessions)
 
@@ -363,8 +365,15 @@ def _check_listeners(api: Api | None, metrics: Metrics | None) -> _Contradiction
     if api.tls is not None:
         yield from _check_file(("api", "tls", "cert_file"), api.tls.cert_file)
         yield from _check_file(("api", "tls", "key_file"), api.tls.key_file)
-    if metrics is not None and api.port == metrics.port != 0 and api.host == metrics.host:
+    same_host = metrics is not None and _host(api.host) == _host(metrics.host)
+    if metrics is not None and same_host and api.port == metrics.port != 0:
         yield ("metrics", "port"), f"found {metrics.port}, needs another port than api.port"
+
+
+def _host(name: str | None) -> str | None:
+    """Return one name for a host that has two: `localhost` is 127.0.0.1."""
+    lower = None if name is None else name.lower()
+    return "127.0.0.1" if lower == "localhost" else lower
 
 
 def _check_file(path: strict_yaml.Path, file: Path) -> _Contradictions:
@@ -402,10 +411,24 @@ def _check_unique(
         if first != index:
             message = f"found {session.name!r} again, it is the name of sessions[{first}]"
             yield ("sessions", index, "name"), message
-        first = gateways.setdefault((parts.hostname, parts.port or 443), index)
+        first = gateways.setdefault((_host(parts.hostname), parts.port or 443), index)
         if first != index:
             message = f"found {session.gateway!r} again, it is the gateway of sessions[{first}]"
             yield ("sessions", index, "gateway"), message
+
+
+def _check_pacing(pacing: Pacing | None) -> _Contradictions:
+    if pacing is not None and pacing.penalty_ms_max < pacing.penalty_ms:
+        least = f"{pacing.penalty_ms} (pacing.penalty_ms) or more"
+        yield ("pacing", "penalty_ms_max"), f"found {pacing.penalty_ms_max}, needs {least}"
+
+
+def _check_calendars(mode: Mode, sessions: Mapping[int, SessionConfig]) -> _Contradictions:
+    """Refuse to trade real money through the broker's nightly reset and maintenance."""
+    for index, session in sessions.items():
+        if mode is Mode.LIVE and session.calendar == "none":
+            message = "found 'none', needs america, europe or asia in mode: live"
+            yield ("sessions", index, "calendar"), message
 
 
 def _check_accounts(mode: Mode, sessions: Mapping[int, SessionConfig]) -> _Contradictions:

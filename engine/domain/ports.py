@@ -339,12 +339,13 @@ SubmitResult: TypeAlias = Submitted | AmbiguousSymbol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilter:
-    """Which orders a listing shows; None does not filter."""
+    """Which orders a listing shows; None does not filter. At most `limit`, the newest."""
 
     account: AccountId | None = None
     state: OrderState | None = None
     open_only: bool = False
     client_order_id: ClientOrderId | None = None
+    limit: int | None = None
 
 
 class Engine(Protocol):

@@ -153,13 +153,17 @@ class AccountView:
 class PositionView:
     """A holding: the broker's last figure moved by the fills seen since.
 
-    `working_buy` and `working_sell` are what open orders could still add.
+    `working_buy` and `working_sell` are what open orders could still add. `lowest` and
+    `highest` differ while nobody knows which fills the broker's figure has already;
+    `quantity` is the likeliest between them, and limits are checked against the worse.
     """
 
     account: AccountId
     conid: ConId
     symbol: str
     quantity: Decimal
+    lowest: Decimal
+    highest: Decimal
     working_buy: Decimal
     working_sell: Decimal
     average_price: Decimal | None

@@ -154,7 +154,6 @@ class GatewayClient:
     """The token that the broker's stream may ask for; every tickle brings it."""
     _verification: Any = field(init=False)
     _turns: Turns = field(init=False)
-    _upgrades: list[Waiter] = field(init=False, default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _kept: aiohttp.ClientSession | None = field(init=False, default=None)
     _fresh: aiohttp.ClientSession | None = field(init=False, default=None)
@@ -235,13 +234,15 @@ class GatewayClient:
             self._count(exchange, result)
         return result
 
-    async def open(self, path: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
+    async def open(
+        self, path: str, headers: dict[str, str], turn: Waiter
+    ) -> aiohttp.ClientResponse:
         """Begin a GET on a connection of its own, for a protocol that starts as HTTP.
 
         The caller closes the response. Raises what aiohttp raises.
         """
         assert self._fresh is not None, "start() comes first"
-        exchange = self._begin(_UPGRADE, self._upgrades[-1])
+        exchange = self._begin(_UPGRADE, turn)
         try:
             response = await self._fresh.get(
                 self._target(path),
@@ -251,20 +252,18 @@ class GatewayClient:
             )
         except _SecondWrite as error:
             raise aiohttp.ServerDisconnectedError from error
+        except TooFast as error:
+            raise aiohttp.ClientConnectionError(str(error)) from error
         self._heard(exchange, response.status, b"")
         return response
 
-    async def upgrade_turn(self) -> NoAnswer | None:
-        """Wait until the stream's handshake may be sent; `upgrade_done` must follow."""
-        turn = await self._turn(_UPGRADE)
-        if isinstance(turn, NoAnswer):
-            return turn
-        self._upgrades.append(turn)
-        return None
+    async def upgrade_turn(self) -> Waiter | NoAnswer:
+        """Wait for the turn of the stream's handshake; `upgrade_done` must get it back."""
+        return await self._turn(_UPGRADE)
 
-    def upgrade_done(self) -> None:
-        """Free the place of a handshake that had its turn."""
-        self._turns.finish(self._upgrades.pop())
+    def upgrade_done(self, turn: Waiter) -> None:
+        """Free the place of a handshake that had this turn."""
+        self._turns.finish(turn)
 
     def _begin(self, request: Request, turn: Waiter) -> _Exchange:
         is_probe = self._turns.are_refused
@@ -284,6 +283,8 @@ class GatewayClient:
             return NoAnswer(why=why, sent=exchange.written, message=f"{what} within {limit_ms} ms")
         except TooLate as error:
             return NoAnswer(why=Broken.LATE, sent=False, message=str(error))
+        except TooFast as error:
+            return NoAnswer(why=Broken.RATE_LIMITED, sent=False, message=str(error))
         except Exception as error:  # noqa: BLE001 - whatever broke, the caller needs an answer
             return _broken(error, written=exchange.written)
         finally:
@@ -318,11 +319,14 @@ class GatewayClient:
 
     def _heard(self, exchange: _Exchange, status: int, body: bytes) -> None:
         """Learn from an answer whether the pace is right."""
-        self._turns.answered()
         if refuses_pace(status, body):
-            self._turns.penalise(exchange.request.endpoint, began_ns=exchange.began_ns)
+            self._turns.penalise(
+                exchange.request.endpoint, began_ns=exchange.began_ns, is_probe=exchange.is_probe
+            )
         elif exchange.is_probe:
             self._turns.forgive()
+        # Last: whom it lets go must not slip into a penalty that this answer begins.
+        self._turns.answered()
 
     async def _turn(self, request: Request) -> Waiter | NoAnswer:
         """Wait for the request's turn, which must be finished; or say why it has none."""
@@ -367,6 +371,9 @@ class GatewayClient:
         if request.send_by_ns is not None and self.clock() >= request.send_by_ns:
             message = "the moment to send had passed"
             raise TooLate(message)
+        if request.lane is not Lane.CANCEL and self._turns.are_refused:
+            message = "the broker refused the pace while the connection was opened"
+            raise TooFast(message)
         self._turns.depart(exchange.turn)
         exchange.written_at = asyncio.get_running_loop().time()
         if exchange.timeout is not None:

@@ -147,7 +147,8 @@ class ContractSearch:
         name = f"{query.symbol}.{query.currency}"
         if not any(one.symbol == name for one in found):
             found = listing.pairs(await self._get(path, currency=query.currency))
-        return tuple(one for one in found if one.symbol == name)[:1]
+        named = {one.conid: one for one in found if one.symbol == name}
+        return tuple(named.values())
 
     async def _coins(self, query: ContractQuery) -> tuple[Listing, ...]:
         rows = listing.underlyings(query.symbol, await self._search(query.symbol))

@@ -1,7 +1,8 @@
 """Market data over REST: quotes of contracts that are not streamed, and bars of the past."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,10 +28,12 @@ class HttpDataGateway:
     """Reads market data at one gateway.
 
     A contract's data is never closed here: its line is the stream's, too, and one that
-    nobody reads closes by itself after half a minute.
+    nobody reads closes by itself after half a minute. `wall_clock` tells the time of day in
+    nanoseconds, for the age of what the broker says that it last changed then.
     """
 
     client: GatewayClient
+    wall_clock: Callable[[], int] = time.time_ns
 
     async def snapshot(self, conids: Sequence[ConId]) -> tuple[Quote, ...] | Reason:
         """Return the quotes of up to 100 contracts; one without any data is left out.
@@ -75,11 +78,12 @@ class HttpDataGateway:
                 await asyncio.sleep(_SNAPSHOT_INTERVAL_S)
             path = wire.snapshot_path(open_)
             answer = wire.snapshot(await self._get(path))
-            received_ns = self.client.clock()
+            now_ns, wall_ns = self.client.clock(), self.wall_clock()
             for conid, row in answer.items():
                 before = rows.get(conid, {})
                 rows[conid] = {**before, **row}
-                quote = wire.quote(conid, rows[conid], received_ns)
+                age_ns = wire.age_ns(rows[conid], wall_ns)
+                quote = wire.quote(conid, rows[conid], now_ns - age_ns)
                 if quote is not None:
                     quotes[conid] = quote
                 if conid in open_ and wire.is_settled(before, rows[conid]):

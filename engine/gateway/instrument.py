@@ -31,6 +31,8 @@ CANDIDATES_MAX: Final = 50
 KEPT_MAX: Final = 10_000
 _AGE_NS_MAX: Final = 24 * 3_600 * 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
+_DAY_DIGITS: Final = len("YYYYMMDD")
+_MONTH_DIGITS: Final = len("YYYYMM")
 
 _UNKNOWN: Final = "INSTRUMENT_UNKNOWN"
 _UNSUPPORTED: Final = "SEC_TYPE_UNSUPPORTED"
@@ -77,7 +79,7 @@ class HttpInstrumentGateway:
             asked = asyncio.get_running_loop().create_future()
             self._asked[conid] = asked
             self.client.answer(
-                self._read(conid), partial(self._told, conid), partial(_failed, conid)
+                self._read(conid), partial(self._told, conid, asked), partial(_failed, conid)
             )
         # Of those who wait, one may give up; the others still get their answer.
         return await asyncio.shield(asked)
@@ -86,7 +88,8 @@ class HttpInstrumentGateway:
         """Return the one contract that fits, or why there is not exactly one.
 
         A share needs no more than its symbol when it has exactly one listing in the United
-        States. A candidate whose conid is 0 is a step: an option's month, or its strike.
+        States. A future needs the day of its expiry. A candidate whose conid is 0 is a step:
+        an option's month, or its strike.
         """
         sec_type = query.sec_type.strip().upper()
         if sec_type not in wire.SEC_TYPES:
@@ -96,7 +99,8 @@ class HttpInstrumentGateway:
             conid = self._found_before(wanted)
             if conid is None:
                 found = await self._search.find(wanted)
-                if len(found) != 1 or found[0].conid == listing.NO_CONID:
+                named = _is_named(wanted)
+                if not named or len(found) != 1 or found[0].conid == listing.NO_CONID:
                     return _choice(wanted, found)
                 conid = found[0].conid
         except QueryInvalid as invalid:
@@ -120,8 +124,12 @@ class HttpInstrumentGateway:
         return None if known is None else (self.client.clock() - known.read_ns) // _NS_PER_MS
 
     def forget(self, conid: ConId) -> None:
-        """Read the contract anew when it is next asked for: the broker goes by other rules."""
+        """Read the contract anew when it is next asked for: the broker goes by other rules.
+
+        A read under way may bring the old ones; it answers those who wait, and nobody else.
+        """
         self._known.pop(conid, None)
+        self._asked.pop(conid, None)
 
     async def _read(self, conid: ConId) -> Instrument | Reason:
         try:
@@ -144,13 +152,20 @@ class HttpInstrumentGateway:
             return _unsupported(f"conid {conid} is of type", read.instrument.sec_type)
         return read.instrument
 
-    def _told(self, conid: ConId, answer: Instrument | Reason) -> None:
-        if isinstance(answer, Instrument):
+    def _told(
+        self,
+        conid: ConId,
+        asked: asyncio.Future[Instrument | Reason],
+        answer: Instrument | Reason,
+    ) -> None:
+        is_newest = self._asked.get(conid) is asked
+        if is_newest:
+            del self._asked[conid]
+        if is_newest and isinstance(answer, Instrument):
             self._known.pop(conid, None)  # What is read anew is the newest, and goes last.
             self._known[conid] = _Known(answer, self.client.clock())
             if len(self._known) > KEPT_MAX:
                 del self._known[next(iter(self._known))]
-        asked = self._asked.pop(conid)
         if not asked.done():
             asked.set_result(answer)
 
@@ -212,7 +227,41 @@ def _difference(query: ContractQuery, found: Instrument) -> str | None:
         return f"has the strike {found.strike}"
     if query.right is not None and found.right != query.right:
         return f"has the right {found.right}"
+    if query.sec_type != wire.STOCK and found.symbol.upper() != query.symbol:
+        return f"is called {found.symbol}"
+    if not _expires(query, found):
+        return f"expires on {found.expiry}"
+    exchanges = {found.exchange, *found.valid_exchanges}
+    if query.sec_type == wire.FUTURE and query.exchange not in {None, *exchanges}:
+        return f"is traded at {', '.join(sorted(exchanges))}"
     return None
+
+
+def _expires(query: ContractQuery, found: Instrument) -> bool:
+    """Tell whether the contract ends when it was asked for.
+
+    Of a future a list and the contract may name other days, the last one to trade or that of
+    the settlement, but in the same month.
+    """
+    if query.expiry is None or found.expiry is None:
+        return True
+    digits = _MONTH_DIGITS if query.sec_type == wire.FUTURE else len(query.expiry)
+    return found.expiry[:digits] == query.expiry[:digits]
+
+
+def _is_named(query: ContractQuery) -> bool:
+    """Tell whether all is said that makes one contract; what is left out is never guessed."""
+    match query.sec_type:
+        case wire.OPTION:
+            return None not in (query.expiry, query.strike, query.right)
+        case wire.FUTURE:
+            # Of some commodities the month of the last day is not the one in the name: of oil
+            # for January it is December. So only a day names a future.
+            return query.expiry is not None and len(query.expiry) == _DAY_DIGITS
+        case wire.CURRENCY_PAIR:
+            return query.currency is not None
+        case _:
+            return True
 
 
 def _shown(query: ContractQuery) -> str:

@@ -31,6 +31,7 @@ _RAMP_STEP_NS: Final = 20_000 * _NS_PER_MS
 _RAMP_PERCENT: Final = (25, 50, 75)
 """The pace after a penalty, for twenty seconds each: it is back after a minute."""
 _PASSED_OVER_MAX: Final = 4
+_CANCELS_IN_A_ROW_MAX: Final = 9
 
 
 class Lane(IntEnum):
@@ -170,12 +171,16 @@ class PenaltyBox:
     _probe_at_ns: int = field(init=False, default=0)
     _length_ms: int = field(init=False, default=0)
 
-    def penalise(self, now_ns: int, began_ns: int) -> None:
+    def penalise(self, now_ns: int, began_ns: int, *, is_probe: bool = False) -> None:
         """Stop; a request that began at `began_ns` was refused.
 
         One that follows another before the pace was whole for as long as the last
         penalty took makes it twice as long. Those on their way together count once.
         """
+        if is_probe and self.left_ms(now_ns) is not None:
+            # It was sent to see whether the door is open; it says no more than that it is not.
+            self._probed(now_ns)
+            return
         if self._since_ns is None or began_ns >= self._since_ns:
             calm_ns = self._until_ns + self._length_ms * _NS_PER_MS + _RAMP_NS
             doubled = self._since_ns is not None and now_ns < calm_ns
@@ -322,9 +327,9 @@ class Pacer:
         if (own := self._own.get(endpoint)) is not None:
             own.rest(now_ns)
 
-    def penalise(self, now_ns: int, *, began_ns: int) -> None:
+    def penalise(self, now_ns: int, *, began_ns: int, is_probe: bool = False) -> None:
         """Stop: a request that began at `began_ns` was refused for the pace."""
-        self._box.penalise(now_ns, began_ns)
+        self._box.penalise(now_ns, began_ns, is_probe=is_probe)
 
     def forgive(self, now_ns: int) -> None:
         """Begin to send again: what was sent during the penalty was not refused."""
@@ -383,7 +388,11 @@ class Pacer:
         if not ready:
             return None
         chosen = min(ready)
-        if chosen is not Lane.CANCEL:
+        if chosen is Lane.CANCEL:
+            # Hundreds of cancels take a minute; without its upkeep the session would be lost.
+            if self._passed_over[Lane.STATUS] >= _CANCELS_IN_A_ROW_MAX and Lane.STATUS in ready:
+                chosen = Lane.STATUS
+        else:
             overdue = (lane for lane in ready if self._passed_over[lane] >= _PASSED_OVER_MAX)
             chosen = min(overdue, default=chosen)
         self._passed_over.update(lane for lane in ready if lane > chosen)

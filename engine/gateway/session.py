@@ -1,7 +1,7 @@
 """A session's own requests over HTTP; each is answered by exactly one message."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 from urllib.parse import quote
@@ -54,14 +54,30 @@ FAILURES: Final = {
 }
 
 
+_NS_PER_MS: Final = 1_000_000
+
+
+class Unanswered(wire.CallRefused):
+    """There is no answer. `began_ns` is when the request went out, as well as that is known."""
+
+    def __init__(self, failure: Failure, *, began_ns: int) -> None:
+        super().__init__(failure)
+        self.began_ns = began_ns
+
+
 async def fetch(client: GatewayClient, request: Request, *, private: bool = False) -> object:
     """Make a reading request and return its document; of a `private` one nothing is shown.
 
     Raises `wire.CallRefused` when there is none.
     """
+    began_ns = client.clock()
     result = await client.request(request)
     if isinstance(result, NoAnswer):
-        raise wire.CallRefused(Failure(kind=FAILURES[result.why], message=result.message))
+        if result.why is Broken.TIMEOUT:
+            # It may have waited for its turn; its time counted from when it was written.
+            began_ns = max(began_ns, client.clock() - request.deadline_ms * _NS_PER_MS)
+        failure = Failure(kind=FAILURES[result.why], message=result.message)
+        raise Unanswered(failure, began_ns=began_ns)
     return wire.read(result.status, result.body, private=private)
 
 
@@ -81,6 +97,8 @@ class HttpSessionGateway:
     async def _call(self, effect: CallGateway) -> SessionMessage:
         try:
             return await self._answer(effect)
+        except Unanswered as silence:
+            return CallFailed(call=effect.call, failure=silence.failure, began_ns=silence.began_ns)
         except wire.CallRefused as refused:
             return CallFailed(call=effect.call, failure=refused.failure)
         except BadAnswer as error:
@@ -123,7 +141,8 @@ class HttpSessionGateway:
     async def _auth(self, effect: CallGateway) -> AuthStatusRead:
         match effect.call:
             case SessionCall.TICKLE:
-                told = wire.tickle(await self._post("/tickle", private=True))
+                document = await self._post("/tickle", private=True, deadline_ms=effect.deadline_ms)
+                told = wire.tickle(document)
                 self.client.stream_token = told.token
                 return AuthStatusRead(
                     call=effect.call, status=told.status, sso_expires_ms=told.sso_expires_ms
@@ -197,12 +216,18 @@ class HttpSessionGateway:
             ),
         )
 
-    async def _post(self, path: str, *, body: bytes | None = None, private: bool = False) -> object:
-        return await fetch(
-            self.client,
-            Request(method="POST", path=path, endpoint=path, lane=Lane.STATUS, body=body),
-            private=private,
-        )
+    async def _post(
+        self,
+        path: str,
+        *,
+        body: bytes | None = None,
+        private: bool = False,
+        deadline_ms: int | None = None,
+    ) -> object:
+        request = Request(method="POST", path=path, endpoint=path, lane=Lane.STATUS, body=body)
+        if deadline_ms is not None:
+            request = replace(request, deadline_ms=deadline_ms)
+        return await fetch(self.client, request, private=private)
 
 
 def _account(effect: CallGateway) -> AccountId:

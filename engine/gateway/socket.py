@@ -13,7 +13,8 @@ from typing import Any, Final
 import aiohttp
 
 from engine._rust_core import accept_key
-from engine.gateway.client import GatewayClient
+from engine.gateway.client import GatewayClient, NoAnswer
+from engine.gateway.pacing import Waiter
 from engine.gateway.wire.excerpt import excerpt
 
 _BUFFER_BYTES: Final = 128 * 1024
@@ -123,23 +124,23 @@ async def open_socket(
 
     Raises `HandshakeRefused`.
     """
-    refusal = await client.upgrade_turn()
-    if refusal is not None:
-        raise HandshakeRefused(refusal.message)
+    turn = await client.upgrade_turn()
+    if isinstance(turn, NoAnswer):
+        raise HandshakeRefused(turn.message)
     try:
         async with asyncio.timeout(_HANDSHAKE_S):
-            await _shake_hands(client, protocol, opened)
+            await _shake_hands(client, turn, protocol, opened)
     except TimeoutError as error:
         message = f"no WebSocket handshake within {_HANDSHAKE_S} s"
         raise HandshakeRefused(message) from error
     except (aiohttp.ClientError, OSError) as error:
         raise HandshakeRefused(str(error) or type(error).__name__) from error
     finally:
-        client.upgrade_done()
+        client.upgrade_done(turn)
 
 
 async def _shake_hands(
-    client: GatewayClient, protocol: SocketProtocol, opened: Callable[[], None]
+    client: GatewayClient, turn: Waiter, protocol: SocketProtocol, opened: Callable[[], None]
 ) -> None:
     key = base64.b64encode(os.urandom(16)).decode()
     headers: dict[str, Any] = {
@@ -147,7 +148,7 @@ async def _shake_hands(
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": key,
     }
-    response = await client.open("/ws", headers)
+    response = await client.open("/ws", headers, turn)
     try:
         refusal = await _refusal(response, key)
         if refusal is None:

@@ -18,6 +18,7 @@ from engine.gateway.pacing import Lane, Pacer, Pacing, Waiter
 
 _NS_PER_MS: Final = 1_000_000
 _WAIT_MS: Final = 30_000
+_CANCEL_SPARE_MS: Final = 5_000
 
 _log = log.get("gateway.turns")
 
@@ -54,12 +55,15 @@ class Turns:
         """Wait for a turn and return it. It must be finished.
 
         Raises `TooLate` when none comes before `send_by_ns`, or within half a minute, and
-        `TooFast` when the broker refuses the pace.
+        `TooFast` when the broker refuses the pace. A cancel waits for longer than it takes
+        until one may try again whether the broker still does.
         """
         began_ns = self.clock()
         if lane is not Lane.CANCEL:
             self._check_penalty()
         wait_ms = _WAIT_MS
+        if lane is Lane.CANCEL:
+            wait_ms = max(wait_ms, self.pacing.cancel_probe_ms + _CANCEL_SPARE_MS)
         if send_by_ns is not None:
             wait_ms = min(wait_ms, (send_by_ns - began_ns) // _NS_PER_MS)
         if wait_ms <= 0:
@@ -102,11 +106,11 @@ class Turns:
         """Let an endpoint rest for the time of its limit, as if it had just answered."""
         self._pacer.rest(endpoint, self.clock())
 
-    def penalise(self, endpoint: str, *, began_ns: int) -> None:
+    def penalise(self, endpoint: str, *, began_ns: int, is_probe: bool = False) -> None:
         """Stop: a request that began at `began_ns` was refused. Who waits is told so."""
         now_ns = self.clock()
         metrics.HTTP_429.labels(self.session).inc()
-        self._pacer.penalise(now_ns, began_ns=began_ns)
+        self._pacer.penalise(now_ns, began_ns=began_ns, is_probe=is_probe)
         penalty_ms = self._pacer.penalty_ms(now_ns)
         _log.error(
             "gateway_pace_refused", session=self.session, endpoint=endpoint, penalty_ms=penalty_ms

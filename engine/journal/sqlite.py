@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from engine import log, metrics
-from engine.domain.messages import DenyOrder, SubmitOrder
+from engine.domain.messages import DenyOrder, ExternalOrderSeen, NoticeSeen, SubmitOrder
 from engine.domain.ports import Committed, Entry, NotCommitted, Recorded
 from engine.domain.values import AccountId, OrderId, Reason
 from engine.domain.views import EventView
@@ -43,6 +43,7 @@ READ_RECORDS_MAX: Final = 10_000
 
 _APPLICATION_ID: Final = 0x45584A4C  # "EXJL", so that no other program's file is taken for ours
 _RESERVE: Final = 10
+_DISPENSABLE: Final = (SubmitOrder, DenyOrder, NoticeSeen, ExternalOrderSeen)
 _LOCK_TIMEOUT_S: Final = 5.0
 
 _SCHEMA: Final = """
@@ -251,7 +252,8 @@ class SqliteJournal:
         if records < self._queue_records_max:
             return None
         message = f"{records} records wait for the disk, the limit is {self._queue_records_max}"
-        if isinstance(waiting.entry.message, SubmitOrder | DenyOrder):
+        # New orders can be refused, and what others do need not be written; what orders do must.
+        if isinstance(waiting.entry.message, _DISPENSABLE):
             return _refusal("JOURNAL_BACKLOG", message)
         if records < self._queue_records_max * _RESERVE:
             return None

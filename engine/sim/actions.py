@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from engine.sim.gateway import SimGateway
-from engine.sim.tickets import Refusal, parse_ticket
+from engine.sim.tickets import Refusal, Ticket, parse_ticket
 
 Arguments = Mapping[str, Any]
 Done = dict[str, Any]
@@ -27,16 +27,32 @@ def act(gateway: SimGateway, name: str, arguments: Arguments = MappingProxyType(
     Raises:
         ActionError: There is no such action, or its arguments cannot be used.
     """
-    known = ACTIONS.get(name)
-    if known is None:
+    check(gateway, name, arguments)
+    do, _ = ACTIONS[name]
+    return do(gateway, arguments)
+
+
+def check(gateway: SimGateway, name: str, arguments: Arguments = MappingProxyType({})) -> None:
+    """Refuse what could not be done whatever became of the orders; nothing is done.
+
+    Raises:
+        ActionError: As for `act`.
+    """
+    if name not in ACTIONS:
         message = f"{name} is no action; known are {', '.join(sorted(ACTIONS))}"
         raise ActionError(message)
-    do, allowed = known
+    _, allowed = ACTIONS[name]
     unknown = sorted(set(arguments) - set(allowed))
     if unknown:
         message = f"{name} takes {', '.join(allowed) or 'nothing'}, given is {', '.join(unknown)}"
         raise ActionError(message)
-    return do(gateway, arguments)
+    if name == "external":
+        _ticket_of(gateway, arguments)
+        return
+    for argument in {*arguments, *_NEEDED.get(name, ())}:
+        _FORMS[argument](arguments, argument)
+    if name == "trade_at":
+        _market_price(gateway, arguments)
 
 
 def _cut_connections(gateway: SimGateway, arguments: Arguments) -> Done:
@@ -51,17 +67,16 @@ def _close_websockets(gateway: SimGateway, _: Arguments) -> Done:
 
 
 def _silence(gateway: SimGateway, arguments: Arguments) -> Done:
-    world, seconds = gateway.world, _number(arguments, "seconds", 0)
+    world, seconds = gateway.world, _number(arguments, "seconds")
     world.silent_until_ms = world.clock_ms() + int(seconds * 1000)
     return {"silent_for_s": float(seconds)}
 
 
 def _restart(gateway: SimGateway, arguments: Arguments) -> Done:
     seconds = _number(arguments, "seconds", 0)
-    logged_in = arguments.get("logged_in", gateway.config.logged_in)
-    if not isinstance(logged_in, bool):
-        message = f"logged_in is {logged_in!r}, allowed is true or false"
-        raise ActionError(message)
+    logged_in = gateway.config.logged_in
+    if "logged_in" in arguments:
+        logged_in = _flag(arguments, "logged_in")
     gateway.restart(down_s=float(seconds), logged_in=logged_in)
     return {"down_for_s": float(seconds), "logged_in": logged_in}
 
@@ -97,17 +112,23 @@ def _prompt(gateway: SimGateway, arguments: Arguments) -> Done:
 
 
 def _notice(gateway: SimGateway, arguments: Arguments) -> Done:
-    gateway.world.tell_notice(_text(arguments))
+    gateway.world.tell_notice(_text(arguments, "text"))
     return {"sockets": len(gateway.world.subscribers)}
 
 
 def _bulletin(gateway: SimGateway, arguments: Arguments) -> Done:
-    gateway.world.tell_bulletin(_text(arguments))
+    gateway.world.tell_bulletin(_text(arguments, "text"))
     return {"sockets": len(gateway.world.subscribers)}
 
 
 def _external(gateway: SimGateway, arguments: Arguments) -> Done:
     """Place the order of a ticket as another client of the account would."""
+    ticket = _ticket_of(gateway, arguments)
+    order = gateway.venue.place_external(ticket, gateway.world.clock_ms())
+    return {"order": order.order_id}
+
+
+def _ticket_of(gateway: SimGateway, arguments: Arguments) -> Ticket:
     account = str(arguments.get("account", gateway.config.accounts[0]))
     if account not in gateway.venue.accounts:
         message = f"account is {account}, known are {', '.join(gateway.venue.accounts)}"
@@ -120,8 +141,7 @@ def _external(gateway: SimGateway, arguments: Arguments) -> Done:
     sized = ticket if isinstance(ticket, Refusal) else gateway.venue.sized(ticket)
     if isinstance(sized, Refusal):
         raise ActionError(sized.text)
-    order = gateway.venue.place_external(sized, gateway.world.clock_ms())
-    return {"order": order.order_id}
+    return sized
 
 
 def _cancel_external(gateway: SimGateway, arguments: Arguments) -> Done:
@@ -133,6 +153,14 @@ def _cancel_external(gateway: SimGateway, arguments: Arguments) -> Done:
 
 
 def _trade_at(gateway: SimGateway, arguments: Arguments) -> Done:
+    conid, price = _market_price(gateway, arguments)
+    market = gateway.world.market
+    market.trade_at(conid, price, gateway.world.clock_ms())
+    quote = market.quote(conid)
+    return {"conid": conid, "bid": str(quote.bid), "ask": str(quote.ask)}
+
+
+def _market_price(gateway: SimGateway, arguments: Arguments) -> tuple[int, Decimal]:
     conid, market = int(_number(arguments, "conid")), gateway.world.market
     instrument = market.instruments.get(conid)
     if instrument is None or instrument.strike is not None:
@@ -142,9 +170,7 @@ def _trade_at(gateway: SimGateway, arguments: Arguments) -> Done:
     if price < instrument.tick:
         message = f"price is {price}, the least is {instrument.tick}"
         raise ActionError(message)
-    market.trade_at(conid, price, gateway.world.clock_ms())
-    quote = market.quote(conid)
-    return {"conid": conid, "bid": str(quote.bid), "ask": str(quote.ask)}
+    return conid, price
 
 
 def _number(arguments: Arguments, name: str, missing: int | None = None) -> Decimal:
@@ -159,13 +185,39 @@ def _number(arguments: Arguments, name: str, missing: int | None = None) -> Deci
     return number
 
 
-def _text(arguments: Arguments) -> str:
-    value = arguments.get("text")
+def _text(arguments: Arguments, name: str) -> str:
+    value = arguments.get(name)
     if not isinstance(value, str) or not value:
-        message = f"text is {value!r}, needed is a text"
+        message = f"{name} is {value!r}, needed is a text"
         raise ActionError(message)
     return value
 
+
+def _flag(arguments: Arguments, name: str) -> bool:
+    value = arguments.get(name)
+    if not isinstance(value, bool):
+        message = f"{name} is {value!r}, allowed is true or false"
+        raise ActionError(message)
+    return value
+
+
+_FORMS: Final[Mapping[str, Callable[[Arguments, str], object]]] = {
+    "conid": _number,
+    "logged_in": _flag,
+    "order": _number,
+    "price": _number,
+    "seconds": _number,
+    "text": _text,
+}
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "silence": ("seconds",),
+    "prompt": ("order",),
+    "notice": ("text",),
+    "bulletin": ("text",),
+    "cancel_external": ("order",),
+    "trade_at": ("conid", "price"),
+}
+"""What an action cannot do without."""
 
 _TICKET_FIELDS: Final = (
     "account",

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from engine.sim.actions import ACTIONS, ActionError, act
+from engine.sim.actions import ACTIONS, ActionError, act, check
 from engine.sim.answers import encode
-from engine.sim.faults import FaultsFileError
+from engine.sim.faults import Faults, FaultsFileError
 from engine.sim.gateway import SimGateway
 
 HOST: Final = "127.0.0.1"
@@ -25,7 +25,8 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class ControlPort:
     """Serves `/faults`, `/actions/NAME` and `/venue` for one or more gateways.
 
-    `?session=USERNAME` chooses one of them; without it, a request is for all.
+    `?session=USERNAME` chooses one of them; without it, a request is for all, and an action
+    is done wherever it can be. With `check=true` what is asked for is checked, and not done.
     """
 
     def __init__(self, gateways: Sequence[SimGateway], *, port: int = 0) -> None:
@@ -67,7 +68,8 @@ class ControlPort:
     async def _change(self, request: web.Request) -> web.Response:
         values, chosen = await _object(request), self._chosen(request)
         try:
-            for gateway in chosen:
+            Faults().change(values)
+            for gateway in () if _only_checks(request) else chosen:
                 gateway.faults.change(values)
         except FaultsFileError as error:
             return _json({"error": str(error)}, 400)
@@ -79,12 +81,18 @@ class ControlPort:
     async def _act(self, request: web.Request) -> web.Response:
         arguments, name = await _object(request), request.match_info["name"]
         done: dict[str, Any] = {}
-        try:
-            for gateway in self._chosen(request):
-                done[gateway.config.username] = act(gateway, name, arguments)
-        except ActionError as error:
-            return _json({"error": str(error)}, 400)
-        return _json(done)
+        refused: dict[str, Any] = {}
+        for gateway in self._chosen(request):
+            username = gateway.config.username
+            try:
+                if _only_checks(request):
+                    check(gateway, name, arguments)
+                    done[username] = {}
+                else:
+                    done[username] = act(gateway, name, arguments)
+            except ActionError as error:
+                refused[username] = {"error": str(error)}
+        return _json(done | refused) if done else _json(next(iter(refused.values())), 400)
 
     async def _tell_venue(self, request: web.Request) -> web.Response:
         return _json({row.config.username: _truth(row) for row in self._chosen(request)})
@@ -106,6 +114,10 @@ async def _refuse_pages(request: web.Request, handler: _Handler) -> web.StreamRe
     if "Origin" in request.headers:
         return _json({"error": "a page in a browser may not use this port"}, 403)
     return await handler(request)
+
+
+def _only_checks(request: web.Request) -> bool:
+    return request.query.get("check") == "true"
 
 
 def _json(body: Any, status: int = 200) -> web.Response:

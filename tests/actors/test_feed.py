@@ -109,14 +109,16 @@ def test_a_running_result_reaches_its_account() -> None:
     run(scene())
 
 
-def test_a_change_of_the_login_makes_the_session_look() -> None:
+def test_a_change_of_the_login_makes_the_session_look_before_it_sends_more() -> None:
     async def scene() -> None:
         house = await ready_house()
+        house.line.session.held = {SessionCall.AUTH_STATUS}
 
         house.line.feed.bring(AuthStreamed(authenticated=False, competing=None))
         await quiet()
 
         assert house.line.session.calls[-1] is SessionCall.AUTH_STATUS
+        assert house.bridge.sessions()[0].state is SessionState.DEGRADED
 
     run(scene())
 

@@ -1,6 +1,9 @@
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+
+import pytest
 
 from engine.actors import markets
 from engine.domain.messages import (
@@ -10,6 +13,8 @@ from engine.domain.ports import AgedInstrument, AmbiguousSymbol, ContractQuery, 
 from engine.domain.values import (
     Bar,
     ConId,
+    Instrument,
+    Quote,
     Reason,
     SessionName,
 )
@@ -22,7 +27,7 @@ from tests.actors.house import (
     ready_house,
 )
 from tests.domain.risk.samples import INSTRUMENT
-from tests.fakes import FakeInstruments, quiet, run, skip
+from tests.fakes import FakeData, FakeInstruments, quiet, run, skip
 
 NEW = replace(INSTRUMENT, conid=ConId(8314), symbol="IBM", exchange="NYSE")
 
@@ -60,6 +65,36 @@ def test_a_quote_comes_from_whichever_session_has_it_with_its_age() -> None:
         await skip(0.25)
 
         assert house.bridge.quotes([CONID, ConId(1)]) == ((quote, 250),)
+
+    run(scene())
+
+
+def test_of_two_sessions_that_stream_a_contract_the_newest_quote_is_shown() -> None:
+    async def scene() -> None:
+        house = await two_sessions()
+        house.lines[MAIN].feed.quotes[CONID] = house.quote()
+        await skip(5)
+        fresh = house.quote()
+        house.lines[SessionName("other")].feed.quotes[CONID] = fresh
+
+        assert house.bridge.quotes([CONID]) == ((fresh, 0),)
+
+    run(scene())
+
+
+def test_a_gap_in_one_sessions_bars_is_filled_by_anothers() -> None:
+    async def scene() -> None:
+        house = await two_sessions()
+        thin, full = replace(bar(2), trades=1), replace(bar(2), trades=7)
+        house.lines[MAIN].feed.bars_of[CONID] = (bar(0), bar(1), thin)
+        house.lines[SessionName("other")].feed.bars_of[CONID] = (bar(1), full, bar(3), bar(4))
+
+        assert house.bridge.bars(CONID, interval_ms=1_000, limit=4) == (
+            bar(1),
+            full,
+            bar(3),
+            bar(4),
+        )
 
     run(scene())
 
@@ -151,6 +186,89 @@ def test_contracts_are_looked_up_where_a_session_is_ready() -> None:
         assert also_found == found
         assert house.lines[SessionName("other")].instruments.asked == ["AAPL"]
         assert house.lines[MAIN].instruments.asked == ["AAPL"]
+
+    run(scene())
+
+
+class Hung(FakeInstruments, FakeData):
+    """A gateway that takes every question and answers none."""
+
+    def __init__(self) -> None:
+        FakeInstruments.__init__(self)
+        FakeData.__init__(self)
+
+    async def by_conid(self, conid: ConId) -> Instrument | Reason:
+        self.asked.append(conid)
+        answer: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        return await answer
+
+    async def find(self, query: ContractQuery) -> Instrument | AmbiguousSymbol | Reason:
+        return await self.by_conid(ConId(len(query.symbol)))
+
+    async def snapshot(self, conids: Sequence[ConId]) -> tuple[Quote, ...] | Reason:
+        await self.by_conid(conids[0])
+        return ()
+
+    async def history(self, query: HistoryQuery) -> tuple[Bar, ...] | Reason:
+        await self.by_conid(query.conid)
+        return ()
+
+
+def test_a_session_that_gives_no_answer_holds_no_reader_up_for_long() -> None:
+    async def scene() -> None:
+        house = await two_sessions()
+        hung, other = Hung(), house.lines[SessionName("other")]
+        house.board.sessions[MAIN].instruments = hung
+        house.board.sessions[MAIN].data = hung
+        query = HistoryQuery(conid=CONID, period="1d", bar="5min")
+        other.data.bars_of[query] = (bar(1),)
+        other.data.quotes[CONID] = house.quote()
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+
+        contract = await house.bridge.contract(CONID)
+        first_s = loop.time() - started_s
+        by_symbol = await house.bridge.instrument(ContractQuery(symbol="AAPL"))
+        history = await house.bridge.history(query)
+        snapshot = await house.bridge.snapshot([CONID])
+        rest_s = loop.time() - started_s - first_s
+        await skip(markets.SILENT_S)
+        later = await house.bridge.subscribe(CONID)
+
+        assert contract == by_symbol == AgedInstrument(instrument=INSTRUMENT, age_ms=0)
+        assert (history, later) == ((bar(1),), INSTRUMENT)
+        assert isinstance(snapshot, tuple)
+        assert (first_s, rest_s) == pytest.approx((markets.ASKED_S_MAX, 0))
+        assert hung.asked == [CONID, CONID]
+
+    run(scene())
+
+
+def test_a_session_that_cannot_be_asked_is_passed_over_and_a_brokers_no_is_not() -> None:
+    async def scene() -> None:
+        house = await two_sessions()
+        house.line.data.refusal = Reason(code="UNAUTHORIZED", message="logged out")
+        house.lines[SessionName("other")].data.quotes[CONID] = house.quote()
+
+        passed_over = await house.bridge.snapshot([CONID])
+        house.line.data.refusal = Reason(code="INSTRUMENT_UNKNOWN", message="no such contract")
+
+        assert isinstance(passed_over, tuple)
+        assert await house.bridge.snapshot([CONID]) == house.line.data.refusal
+
+    run(scene())
+
+
+def test_a_session_whose_stream_is_silent_is_asked_after_the_others() -> None:
+    async def scene() -> None:
+        house = await two_sessions()
+        feed = house.lines[MAIN].feed
+        feed.heartbeat_age_ms = lambda: markets.STREAM_AGE_MS_MAX + 1  # type: ignore[method-assign]  # a stream that went silent
+
+        await house.bridge.contract(CONID)
+
+        asked = {name: line.instruments.asked for name, line in house.lines.items()}
+        assert asked == {MAIN: [], "other": [CONID]}
 
     run(scene())
 

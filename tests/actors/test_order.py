@@ -752,6 +752,38 @@ def test_a_modify_that_waits_when_its_account_is_halted_is_not_sent() -> None:
     run(scene())
 
 
+@pytest.mark.parametrize("level", [TradingState.CANCEL_ONLY, TradingState.HALT])
+def test_under_a_halt_a_modifys_question_is_declined_and_the_order_stays(
+    level: TradingState,
+) -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        await change(house, view)
+        scope = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
+        halt = HaltScope(scope=scope, level=level, reason="odd", by="engine")
+        await house.bridge.halt(halt, cancel_working=False)
+        await quiet()
+
+        house.line.orders.answer(ASKED)
+        await quiet()
+        reply = house.line.orders.calls[-1]
+        house.line.orders.answer(REFUSED)
+        await quiet()
+
+        after = house.bridge.order(view.order_id)
+        assert isinstance(reply, ReplyAtBroker)
+        assert not reply.confirmed
+        assert after.reason is not None
+        assert after.reason.code == "QUESTION_DECLINED"
+        assert (after.pending, after.wanted, after.quantity) == (Pending.NONE, None, Decimal(10))
+        assert after.state is view.state
+        assert reserved(house)[0] == 10
+        assert not any(isinstance(call, CancelAtBroker) for call in house.line.orders.calls)
+
+    run(scene())
+
+
 def test_a_modify_in_doubt_is_settled_by_the_brokers_row() -> None:
     async def scene() -> None:
         house = await ready_house()

@@ -12,14 +12,17 @@ from engine.actors.risk import RiskActor
 from engine.domain.messages import (
     AttemptStarted,
     CancelOrder,
+    ChangeAnswer,
     Failure,
     FailureKind,
     HaltScope,
+    ModifyOrder,
     NewsStreamed,
     OrderAnswered,
     OrderDoubted,
     PlaceAtBroker,
     ReplyAtBroker,
+    RequestChange,
     SessionCall,
     SubmitOrder,
     TurnGranted,
@@ -32,8 +35,10 @@ from engine.domain.values import (
     OrderId,
     OrderState,
     Scope,
+    Terms,
     TradingState,
 )
+from engine.domain.views import OrderView
 from tests.actors.failures import (
     MINE,
     POISON,
@@ -64,7 +69,7 @@ from tests.actors.house import (
     row,
     submit_request,
 )
-from tests.domain.risk.samples import position
+from tests.domain.risk.samples import INSTRUMENT, position
 from tests.fakes import FakeJournal, quiet, run, skip
 
 pytestmark = pytest.mark.usefixtures("quiet_logs")
@@ -546,6 +551,49 @@ def test_an_order_whose_intent_is_under_way_is_reserved_before_its_risk_is_back(
     run(scene())
 
 
+def test_a_change_that_waits_for_a_failed_order_is_reserved_before_its_risk_is_back() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        order, risk = order_ref(house, view), house.board.risks[ACCOUNT]
+        answer = await risk.ask(wider(house, view))
+        assert isinstance(answer, ChangeAnswer)
+        assert answer.change is not None
+
+        await poison(order)
+        order.tell(POISON)  # Its second rebuild takes longer than the first one of its risk.
+        await quiet()
+        order.tell(ModifyOrder(order_id=view.order_id, change=answer.change, body=b"changed"))
+        risk.tell(POISON)
+        await skip(0.15)
+        early = (order.paused, risk.paused)
+        await skip(1)
+
+        changed = house.bridge.order(view.order_id)
+        assert early == (True, True), "it waits for the record of the change"
+        assert (order.paused, risk.paused) == (False, False)
+        # The turn to send it came while the risk was away.
+        assert (changed.wanted, changed.reason and changed.reason.code) == (
+            None,
+            "RISK_UNAVAILABLE",
+        )
+        assert working_buy(house) == Decimal(10)
+
+    run(scene())
+
+
+def wider(house: House, view: OrderView) -> RequestChange:
+    return RequestChange(
+        view=house.bridge.order(view.order_id),
+        ticket=TICKET,
+        terms=Terms(quantity=Decimal(15), limit_price=Decimal(101), stop_price=None),
+        by="ops",
+        instrument=INSTRUMENT,
+        quote=house.quote(),
+        now_ns=house.clock.monotonic_ns(),
+    )
+
+
 def test_no_turn_is_taken_while_the_risk_is_away() -> None:
     async def scene() -> None:
         house = await ready_house()
@@ -577,6 +625,24 @@ def test_a_halt_that_came_while_risk_was_away_holds() -> None:
         await skip(REBUILT_S)
 
         assert trading_state(house) is TradingState.HALT
+
+    run(scene())
+
+
+def test_an_account_whose_risk_was_given_up_is_shown_as_halted() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        assert house.bridge.account(ACCOUNT).ready
+
+        await wear_out(house.board.risks[ACCOUNT])
+        await skip(1)
+
+        shown = house.bridge.account(ACCOUNT)
+        assert (shown.trading_state, shown.ready) == (TradingState.HALT, False)
+        assert house.board.risks[ACCOUNT].stopped
+        with pytest.raises(JournalUnavailable, match="does not answer"):
+            await house.submit()
+        assert house.line.orders.calls == []
 
     run(scene())
 

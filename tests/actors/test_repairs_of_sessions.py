@@ -1,6 +1,7 @@
 """Sessions and feeds fail in the middle of their work, and the engine goes on truly."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,15 +11,23 @@ from engine.actors.feed import FeedActor
 from engine.actors.session import SessionActor
 from engine.domain.messages import (
     AttemptStarted,
+    AuthStatusRead,
     NewsStreamed,
+    PromptStreamed,
     SessionCall,
+    StartSession,
     SubscribeQuotes,
+    Topic,
 )
 from engine.domain.values import (
+    BrokerOrderId,
     BrokerStatus,
     ConId,
+    MessageId,
     OrderId,
     OrderState,
+    Question,
+    QuestionId,
     SessionName,
     SessionState,
     TradingState,
@@ -36,6 +45,7 @@ from tests.actors.failures import (
 from tests.actors.house import (
     ACCOUNT,
     ACK,
+    BROKER_ID,
     CONID,
     MAIN,
     OTHER,
@@ -100,6 +110,108 @@ def test_the_conversation_on_the_wire_keeps_the_lane_of_a_rebuilt_session() -> N
             talking.order_id,
             third.order_id,
         ]
+
+    run(scene())
+
+
+PROMPT = PromptStreamed(
+    broker_order_id=BROKER_ID,
+    question=Question(
+        question_id=QuestionId("29042"), message_ids=(MessageId("o163"),), texts=("Sure?",)
+    ),
+)
+
+
+def test_an_answer_to_a_prompt_has_no_turn_that_a_rebuilt_session_would_wait_for() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        prompted = await house.work()
+        house.line.feed.bring(PROMPT)
+        await quiet()
+        assert house.supervisor._roster.lines[MAIN].wire.conversations == (prompted.order_id,)
+
+        await poison(house.supervisor.sessions[MAIN].ref)
+        second = await house.submit(keyed("mine-2"))
+
+        placed = [call.order_id for call in house.line.orders.placed]
+        assert placed == [prompted.order_id, second.order_id]
+
+    run(scene())
+
+
+def test_a_prompt_on_the_wire_does_not_hide_whose_turn_it_is() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        prompted = await house.work()
+        house.line.feed.bring(PROMPT)
+        await quiet()
+        talking = await house.submit(keyed("mine-2"))
+
+        await poison(house.supervisor.sessions[MAIN].ref)
+        third = await house.submit(keyed("mine-3"))
+        before = [call.order_id for call in house.line.orders.placed]
+        house.line.orders.answer(replace(ACK, broker_order_id=BrokerOrderId("8")))
+        await quiet()
+        house.line.orders.answer(replace(ACK, broker_order_id=BrokerOrderId("8")))
+        await quiet()
+
+        assert before == [prompted.order_id, talking.order_id]
+        assert [call.order_id for call in house.line.orders.placed][2:] == [third.order_id]
+
+    run(scene())
+
+
+@pytest.mark.parametrize("order_first", [True, False])
+def test_a_prompted_order_and_its_session_that_both_fail_leave_the_lane_free(
+    *, order_first: bool
+) -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        prompted = await house.work()
+        house.line.feed.bring(PROMPT)
+        await quiet()
+        order = house.board.order_ref(prompted.order_id)
+        assert order is not None
+        refs = [order, house.supervisor.sessions[MAIN].ref]
+
+        for ref in refs if order_first else reversed(refs):
+            ref.tell(POISON)
+        await skip(1)
+        second = await house.submit(keyed("mine-2"))
+
+        assert house.line.orders.placed[-1].order_id == second.order_id
+
+    run(scene())
+
+
+def test_a_rebuilt_session_subscribes_anew() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.line.session.status = replace(house.line.session.status, authenticated=False)
+        await poison(house.supervisor.sessions[MAIN].ref)
+        subscribed = [one for one in house.line.feed.sent if one.topic is Topic.ORDERS]
+
+        house.line.session.status = replace(house.line.session.status, authenticated=True)
+        await skip(60)
+
+        assert house.bridge.health().ready
+        again = [one for one in house.line.feed.sent if one.topic is Topic.ORDERS]
+        assert len(again) == len(subscribed) + 1, "what was subscribed ended with the session"
+
+    run(scene())
+
+
+def test_the_epoch_never_goes_back_even_if_the_start_fails_again() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+
+        with failing(SessionActor, StartSession) as met:
+            await poison(house.supervisor.sessions[MAIN].ref)
+            await skip(1)
+
+        assert len(met) == 1
+        (session,) = house.bridge.sessions()
+        assert (session.state, session.epoch) == (SessionState.READY, 2)
 
     run(scene())
 
@@ -181,6 +293,22 @@ def test_an_answer_to_a_session_that_failed_is_not_taken_for_its_successors() ->
         assert answers == []
         assert letters._value.get() == before + 1
         assert house.bridge.sessions()[0].state is state
+
+    run(scene())
+
+
+def test_an_answer_that_waited_for_a_failed_session_does_not_log_its_successor_in() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.line.session.held = {SessionCall.AUTH_STATUS}
+        session = house.supervisor.sessions[MAIN].ref
+
+        session.tell(POISON)
+        session.tell(AuthStatusRead(call=SessionCall.TICKLE, status=house.line.session.status))
+        await skip(REBUILT_S)
+
+        assert house.bridge.sessions()[0].state is SessionState.DOWN
+        assert house.line.session.calls[-1] is SessionCall.AUTH_STATUS
 
     run(scene())
 

@@ -16,6 +16,7 @@ from engine.domain.messages import (
     RequestVerdict,
     ResumeScope,
 )
+from engine.domain.risk.exposure import Doubt, Exposure
 from engine.domain.values import (
     Funds,
     OrderId,
@@ -26,7 +27,7 @@ from engine.domain.values import (
     TradingState,
 )
 from tests.actors.house import ACCOUNT, TICKET, House, coid, ready_house
-from tests.domain.risk.samples import INSTRUMENT, position
+from tests.domain.risk.samples import CONID, INSTRUMENT, execution, position, told
 from tests.fakes import run, skip
 
 MINE = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
@@ -144,6 +145,27 @@ def test_what_risk_did_not_expect_is_reported() -> None:
         await skip(31)  # Until the holdings are read again, and nobody saw those 7 traded.
 
         assert counter._value.get() == before + 1
+
+    run(scene())
+
+
+def test_positions_in_doubt_are_read_again_once_their_fills_have_settled() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        risk = house.supervisor.risks[ACCOUNT].risk
+        read_ns, now_ns = house.clock.monotonic_ns(), house.clock.monotonic_ns()
+        house.line.session.positions = (position(10),)
+        bought = told(execution("a.01", 10), second=0)
+
+        await house.board.risks[ACCOUNT].ask(replace(bought, now_ns=now_ns, seen_ns=now_ns))
+        await skip(5)
+        early = risk.exposure(CONID)
+        await skip(0.2)
+
+        assert early.doubt == Doubt(below=Decimal(10))
+        assert risk.exposure(CONID) == Exposure(position=Decimal(10))
+        (shown,) = risk.position_views(read_ns)
+        assert (shown.lowest, shown.highest) == (Decimal(10), Decimal(10))
 
     run(scene())
 

@@ -25,10 +25,29 @@ from engine.domain.ports import Recorded
 from engine.domain.session import Calendar, SessionSettings
 from engine.domain.session.calendar import Closing
 from engine.domain.session.rounds import ACCOUNT_CALLS
-from engine.domain.values import AccountId, Coid, OrderId, OrderState, Reason, SessionState
-from tests.actors.house import ACCOUNT, MAIN, OTHER, House, coid, ready_house, row
+from engine.domain.values import (
+    AccountId,
+    Coid,
+    OrderId,
+    OrderState,
+    Reason,
+    SessionName,
+    SessionState,
+)
+from tests.actors.house import (
+    ACCOUNT,
+    MAIN,
+    OTHER,
+    TIMEOUT,
+    House,
+    coid,
+    keyed,
+    ready_house,
+    row,
+)
 from tests.fakes import READY_STATUS, FakeJournal, quiet, run, skip
 
+HANGS = Failure(kind=FailureKind.TIMEOUT, message="no answer within 3000 ms")
 DOWN = Failure(kind=FailureKind.UNREACHABLE, message="connection refused")
 
 
@@ -388,5 +407,69 @@ def test_a_session_of_many_accounts_reads_them_at_its_pace() -> None:
         assert SessionCall.TICKLE in calls
         assert SessionCall.ORDERS in calls
         assert all(view.ready for view in house.bridge.accounts())
+
+    run(scene())
+
+
+def test_a_session_tells_nothing_of_itself_to_the_risk_of_anothers_account() -> None:
+    async def scene() -> None:
+        house = House()
+        house.add(MAIN, (ACCOUNT,))
+        other = house.add(SessionName("other"), (ACCOUNT, OTHER), listed=False)
+        await house.start()
+
+        other.feed.close("a cable was pulled")
+        await quiet()
+
+        risks = house.supervisor.risks
+        assert risks[ACCOUNT].risk._session.session == MAIN
+        assert risks[ACCOUNT].risk._session.ready
+        assert not risks[OTHER].risk._session.ready
+
+    run(scene())
+
+
+# --- a silent gateway --------------------------------------------------------------------
+
+
+def test_no_order_follows_another_into_silence() -> None:
+    async def scene() -> None:
+        house = await ready_house(accounts=(ACCOUNT, OTHER))
+        house.line.session.failures = dict.fromkeys(SessionCall, HANGS)
+        await house.submit()
+        waiting = await house.submit(keyed("mine-2"))
+
+        house.line.orders.answer(TIMEOUT)
+        await quiet()
+        order = house.bridge.order(waiting.order_id)
+        shown = house.supervisor.sessions[MAIN].session.state
+
+        assert len(house.line.orders.placed) == 1
+        assert shown is SessionState.DEGRADED
+        assert (order.state, order.reason and order.reason.code) == (
+            OrderState.EXPIRED,
+            "SESSION_NOT_READY",
+        )
+
+        house.line.session.failures = {}
+        await skip(2)
+
+        assert house.supervisor.sessions[MAIN].session.ready
+
+    run(scene())
+
+
+def test_one_unanswered_order_costs_no_turn_where_the_gateway_answers() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        await house.submit()
+        await house.submit(keyed("mine-2"))
+
+        house.line.orders.answer(TIMEOUT)
+        await quiet()
+
+        assert len(house.line.orders.placed) == 2
+        assert house.line.session.calls[-1] is SessionCall.TICKLE
+        assert house.supervisor.sessions[MAIN].session.ready
 
     run(scene())

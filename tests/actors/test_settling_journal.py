@@ -124,3 +124,25 @@ def test_everything_else_is_the_inner_journal() -> None:
         assert len(await journal.records(account=ACCOUNT)) == 1
 
     run(scene())
+
+
+def test_nobody_waits_for_a_record_that_was_not_taken() -> None:
+    async def scene() -> None:
+        inner = FakeJournal()
+        journal = SettlingJournal(inner)
+
+        def broken(_entry: Entry, _done: object) -> None:
+            text = "not to be encoded"
+            raise TypeError(text)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(inner, "append", broken)
+            with pytest.raises(TypeError, match="not to be encoded"):
+                journal.append(cancel("broken"), ignore)
+        journal.append(cancel("whole"), ignore)
+
+        async with asyncio.timeout(5):
+            found = await journal.records(order_id=ORDER)
+        assert [one.entry for one in found] == [cancel("whole")]
+
+    run(scene())

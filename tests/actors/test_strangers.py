@@ -166,6 +166,22 @@ def test_the_oldest_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None
     assert [one.row for one in door.strangers.external(ACCOUNT)] == [rows[2], rows[1]]
 
 
+def test_a_session_with_many_strangers_takes_no_others_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(strangers, "STRANGERS_MAX", 2)
+    door = Door()
+    theirs = row(account=AccountId("DU7"), broker_id=BrokerOrderId("1"))
+    door.strangers.meet(SessionName("second"), theirs, Source.POLL)
+
+    door.see(*(row(broker_id=BrokerOrderId(f"9{number}")) for number in range(3)))
+    door.see(*(row(broker_id=BrokerOrderId(f"9{number}")) for number in range(3)))
+
+    assert [one.row for one in door.strangers.external(AccountId("DU7"))] == [theirs]
+    assert door.strangers.claim(ACCOUNT, BrokerOrderId("90")) is None
+    assert door.strangers.claim(ACCOUNT, BrokerOrderId("92")) is not None
+
+
 def test_an_execution_that_knows_its_commission_stays() -> None:
     door = Door()
     plain, paid = fill("1", 4), fill("1", 4, commission="1.05")

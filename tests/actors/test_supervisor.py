@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from engine import metrics
 from engine.actors.mailbox import LoopActor
 from engine.actors.order import OrderActor
+from engine.actors.session import SessionActor
 from engine.domain.messages import (
     AttemptStarted,
     DeliverNews,
@@ -17,6 +18,7 @@ from engine.domain.messages import (
     JournalMessage,
     LimitsLoaded,
     NewsStreamed,
+    OrderAnswered,
     OrderDoubted,
     OrderExpired,
     PlaceAtBroker,
@@ -28,6 +30,7 @@ from engine.domain.ports import Entry, OrderFilter, Recorded
 from engine.domain.risk import RiskPolicy
 from engine.domain.values import (
     AccountId,
+    BrokerOrderId,
     BrokerStatus,
     OrderId,
     OrderState,
@@ -265,6 +268,47 @@ def test_a_journal_may_hold_more_orders_than_a_mailbox() -> None:
         again = await ready_house(records, epoch=2)
 
         assert len(again.bridge.orders(OrderFilter())) == capacity + 2
+
+    run(scene())
+
+
+def test_more_orders_may_come_back_than_a_session_has_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        for number in range(3):
+            await house.submit(keyed(f"mine-{number}"))
+            house.line.orders.answer(replace(ACK, broker_order_id=BrokerOrderId(f"8{number}")))
+            await quiet()
+        monkeypatch.setattr(SessionActor, "capacity", 2)
+
+        again = await restarted(house)
+
+        assert again.bridge.health().ready
+
+    run(scene())
+
+
+def test_after_a_restart_a_row_may_still_be_of_an_order_in_doubt() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        await house.work(outcome=TIMEOUT)
+        again = await restarted(house)
+        assert [type(one.entry.message) for one in again.journal.durable[-1:]] == [OrderAnswered]
+        nameless = row(BrokerStatus.SUBMITTED)
+
+        again.line.feed.bring(NewsStreamed(rows=(nameless,)))
+        await skip(5)
+        again.line.feed.bring(NewsStreamed(rows=(nameless,)))
+        await quiet()
+        early = again.bridge.external_orders(ACCOUNT)
+        await skip(15)
+        again.line.feed.bring(NewsStreamed(rows=(nameless,)))
+        await quiet()
+
+        assert early == ()
+        assert len(again.bridge.external_orders(ACCOUNT)) == 1
 
     run(scene())
 
@@ -536,6 +580,23 @@ def test_mail_that_comes_after_the_stop_is_dead_letters() -> None:
 
         assert letters._value.get() == before + 1
         assert states(house) == {view.order_id: OrderState.SUBMITTING}
+
+    run(scene())
+
+
+def test_a_clean_stop_makes_no_dead_letters() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        letters = [
+            metrics.DEAD_LETTERS.labels(name, "stopped") for name in ("FeedActor", "SessionActor")
+        ]
+        before = [letter._value.get() for letter in letters]
+
+        await house.supervisor.stop()
+        house.line.feed.close("the engine is stopping")
+        await quiet()
+
+        assert [letter._value.get() for letter in letters] == before
 
     run(scene())
 

@@ -5,6 +5,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine import metrics
+from engine.actors import switchboard
 from engine.actors.mailbox import Dispatcher, LoopActor, LoopRef
 from engine.actors.switchboard import SessionLines, Switchboard
 from engine.actors.views import Views
@@ -335,6 +336,34 @@ def test_a_notice_is_written_and_counted() -> None:
     run(scene())
 
 
+def test_a_flood_of_notices_is_counted_and_written_in_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(switchboard, "NOTICES_MAX", 2)
+
+    async def scene() -> None:
+        ears = Ears()
+        counter = metrics.NOTICES.labels(MAIN, "bulletin")
+        before = counter._value.get()
+        first, second, third, fourth = (
+            NoticeSeen(session=MAIN, kind="bulletin", notice_id=f"{number}", text="Closed")
+            for number in range(4)
+        )
+        other = replace(fourth, session=SessionName("second"))
+
+        for notice in (first, second, third, other):
+            ears.board.write_notice(notice)
+        ears.clock.advance(60_000)
+        ears.board.write_notice(fourth)
+        await quiet()
+
+        written = [one.entry.message for one in ears.journal.durable]
+        assert written == [first, second, other, fourth]
+        assert counter._value.get() == before + 4
+
+    run(scene())
+
+
 def prompt(broker_order_id: BrokerOrderId) -> PromptStreamed:
     question = Question(
         question_id=QuestionId("29042"), message_ids=(MessageId("p12"),), texts=("Sure?", "Really?")
@@ -374,6 +403,19 @@ def test_a_prompt_about_an_order_of_others_is_only_noted(
         notice = NoticeSeen(session=session, kind="prompt", notice_id="29042", text=text)
         assert [one.entry.message for one in ears.journal.durable] == [notice]
         assert ears.order.heard == []
+
+    run(scene())
+
+
+def test_a_prompt_of_others_that_is_repeated_is_noted_once() -> None:
+    async def scene() -> None:
+        ears = Ears()
+
+        for _ in range(3):
+            ears.board.deliver_prompt(MAIN, prompt(STRANGER))
+        await quiet()
+
+        assert ears.journal.written == [NoticeSeen]
 
     run(scene())
 

@@ -49,6 +49,10 @@ def test_the_newest_view_of_an_order_is_shown() -> None:
         (OrderFilter(open_only=True), ["order-1"]),
         (OrderFilter(client_order_id=ClientOrderId("key-3")), ["order-3"]),
         (OrderFilter(account=OTHER, client_order_id=ClientOrderId("key-3")), []),
+        (OrderFilter(client_order_id=ClientOrderId("key-9")), []),
+        (OrderFilter(limit=2), ["order-3", "order-2"]),
+        (OrderFilter(account=ACCOUNT, limit=1), ["order-3"]),
+        (OrderFilter(limit=9), ["order-3", "order-2", "order-1"]),
     ],
 )
 def test_a_filter_finds_the_newest_first(wanted: OrderFilter, found: list[str]) -> None:
@@ -75,6 +79,31 @@ def test_a_listing_is_stale_where_its_session_is_not_ready() -> None:
     found = views.find(OrderFilter(), is_ready=lambda account: account == ACCOUNT)
 
     assert [one.confidence for one in found] == [Confidence.STALE, Confidence.CONFIRMED]
+
+
+def test_two_accounts_may_use_the_same_key() -> None:
+    views = filled_views()
+    views.put(replace(view(4, seq=5), account=OTHER, client_order_id=ClientOrderId("key-3")))
+
+    assert find(views, OrderFilter(client_order_id=ClientOrderId("key-3"))) == [
+        "order-4",
+        "order-3",
+    ]
+
+
+def test_a_listing_looks_at_no_more_orders_than_it_shows() -> None:
+    views, asked = Views(), list[AccountId]()
+    for number in range(1, 6):
+        views.put(view(number, seq=number))
+
+    def is_ready(account: AccountId) -> bool:
+        asked.append(account)
+        return False
+
+    found = views.find(OrderFilter(limit=2), is_ready=is_ready)
+
+    assert ids(found) == ["order-5", "order-4"]
+    assert asked == [ACCOUNT, ACCOUNT]
 
 
 def test_orders_are_counted_by_state_and_doubt_by_account() -> None:

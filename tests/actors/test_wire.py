@@ -19,7 +19,7 @@ from engine.domain.messages import (
     Topic,
 )
 from engine.domain.values import OrderId, QuestionId
-from tests.actors.house import ACCOUNT, ACK, ASKED, BROKER_ID, CONID, MAIN
+from tests.actors.house import ACCOUNT, ACK, ASKED, BROKER_ID, CONID, MAIN, TIMEOUT
 from tests.domain.risk.samples import QUOTE
 from tests.fakes import (
     FakeFeedGateway,
@@ -73,6 +73,35 @@ def test_a_conversation_is_on_the_wire_until_its_answer_was_told() -> None:
         OrderAnswered(order_id=ORDER, step=Step.REPLY, outcome=ACK),
         (ORDER, ()),
     ]
+
+
+def test_what_came_of_a_request_is_told_before_its_order_hears_of_it() -> None:
+    inner = FakeOrderGateway()
+    wire = OrderWire(inner)
+    seen: list[object] = []
+    wire.on_outcome = seen.append
+
+    wire.place(PLACE, lambda _answer: seen.append("order"))
+    inner.answer(ACK)
+    wire.cancel(CANCEL, lambda _answer: seen.append("cancel"))
+    inner.answer(TIMEOUT)
+
+    assert seen == [ACK, "order", TIMEOUT, "cancel"]
+
+
+def test_a_line_that_ended_is_missed_by_nobody() -> None:
+    async def scene() -> None:
+        told: list[Any] = []
+        gateway = FakeSessionGateway((ACCOUNT,), loop_clock())
+        line = SessionLine(gateway, told.append)
+
+        line.call(CallGateway(call=SessionCall.SUPPRESS), told.append)
+        line.end()
+        await quiet()
+
+        assert told == []
+
+    run(scene())
 
 
 def test_a_cancel_is_no_conversation() -> None:

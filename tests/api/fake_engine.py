@@ -141,6 +141,8 @@ POSITION = PositionView(
     conid=ConId(265598),
     symbol="AAPL",
     quantity=Decimal(-100),
+    lowest=Decimal(-130),
+    highest=Decimal(-100),
     working_buy=Decimal(10),
     working_sell=Decimal(0),
     average_price=Decimal("189.25"),
@@ -295,7 +297,8 @@ class FakeEngine:
 
     def orders(self, wanted: OrderFilter) -> tuple[OrderView, ...]:
         self.wanted.append(wanted)
-        return tuple(sorted(self.order_views.values(), key=lambda view: -view.seq))
+        views = sorted(self.order_views.values(), key=lambda view: -view.seq)
+        return tuple(views[: wanted.limit])
 
     def order(self, order_id: OrderId) -> OrderView:
         try:

@@ -126,6 +126,16 @@ def test_a_session_that_is_not_there_is_named_with_those_that_are() -> None:
     assert error.details == {"field": "name", "value": "spare", "allowed": ["main"]}
 
 
+def test_contracts_of_a_month_are_named_by_conid_and_expiry() -> None:
+    future = replace(INSTRUMENT, conid=ConId(7), sec_type="FUT", expiry="20270120")
+
+    error = ambiguous(AmbiguousSymbol(symbol="CL", candidates=(future,), count=1))
+
+    assert error.message == (
+        'symbol is "CL", which may mean several contracts; name one by its conid: 7 (20270120)'
+    )
+
+
 def test_steps_to_an_option_are_named_by_what_they_still_want() -> None:
     step = replace(
         INSTRUMENT, conid=ConId(0), sec_type="OPT", expiry="202612", strike=Decimal("217.50")

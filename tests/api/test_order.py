@@ -355,6 +355,7 @@ def test_a_listing_filters_and_says_when_there_is_more() -> None:
                     state=OrderState.WORKING,
                     open_only=True,
                     client_order_id=ClientOrderId("mine-1"),
+                    limit=3,
                 )
             ]
 
@@ -525,6 +526,27 @@ def test_a_modify_whose_wait_is_not_understood_changes_nothing(query: str) -> No
             status, _ = await client.ask("PATCH", f"{ORDER_1}?{query}", body={"quantity": "5"})
 
             assert (status, client.engine.changes) == (400, [])
+
+    asyncio.run(scene())
+
+
+def test_a_cancel_that_the_journal_does_not_hold_is_not_said_to_be_unsent() -> None:
+    async def scene() -> None:
+        engine = FakeEngine(order_views={ORDER.order_id: ORDER}, fail=JournalUnavailable("full"))
+        async with serving(engine) as client:
+            status, answer = await client.ask("DELETE", ORDER_1)
+
+            assert (status, answer["error"]) == (
+                503,
+                {
+                    "code": "JOURNAL_UNAVAILABLE",
+                    "message": (
+                        "the journal cannot be written, so the cancel of order 1-1 has no record; "
+                        "the cancel itself is sent all the same, from memory"
+                    ),
+                    "details": {},
+                },
+            )
 
     asyncio.run(scene())
 

@@ -104,6 +104,8 @@ def test_positions_are_shown() -> None:
                 "conid": 265598,
                 "symbol": "AAPL",
                 "quantity": "-100",
+                "lowest": "-130",
+                "highest": "-100",
                 "working_buy": "10",
                 "working_sell": "0",
                 "average_price": "189.25",

@@ -171,6 +171,8 @@ POSITIONS: dict[str, Any] = {
             "conid": 265598,
             "symbol": "AAPL",
             "quantity": "-40",
+            "lowest": "-40",
+            "highest": "-40",
             "working_buy": "60",
             "working_sell": "0",
             "average_price": "189.25",

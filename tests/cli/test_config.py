@@ -46,6 +46,21 @@ def test_good_files_are_named_with_what_they_are_for(
     )
 
 
+def test_an_unchecked_gateway_of_real_money_is_warned_about(
+    file: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "addresses_of_this_machine", tuple)
+    file.write_text(ENGINE.replace("paper", "live").replace("DU1111111", "U1111111"))
+
+    ended = terminal.types("config", "check", str(file))
+
+    assert ended.code == 0
+    assert ended.stderr == (
+        "warning: session main takes any program on this machine for its gateway "
+        "(tls.verify: insecure_loopback), and trades real money; use pin or ca\n"
+    )
+
+
 def test_a_gateway_that_others_can_reach_is_warned_about(
     file: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,15 +23,15 @@ def test_orders_are_listed_with_their_state_and_reason(api: FakeApi, terminal: T
     assert ended.stderr == ""
     assert [line[:-1] for line in ended.lines] == [
         [
-            "order id", "account", "side", "filled/quantity", "symbol", "type", "price",
-            "state", "avg price", "reason",
+            "order id", "account", "side", "filled/quantity", "symbol", "sec type", "conid",
+            "type", "price", "tif", "state", "avg price", "reason",
         ],
         [
-            "1-7", "DU1111111", "BUY", "40/100", "AAPL", "LMT", "189.30",
+            "1-7", "DU1111111", "BUY", "40/100", "AAPL", "STK", "265598", "LMT", "189.30", "DAY",
             "PARTIALLY_FILLED (cancel pending, stale)", "189.2500", "-",
         ],
         [
-            "1-7", "DU1111111", "BUY", "0/100", "AAPL", "LMT", "189.30",
+            "1-7", "DU1111111", "BUY", "0/100", "AAPL", "STK", "265598", "LMT", "189.30", "DAY",
             "DENIED", "-", "MAX_QTY: quantity is 100, limit order.max_qty.STK is 10",
         ],
     ]  # fmt: skip
@@ -115,10 +115,10 @@ def test_orders_of_others_are_listed_by_account(api: FakeApi, terminal: Terminal
 
     assert [line[:-1] for line in ended.lines] == [
         [
-            "broker order id", "session", "side", "filled/quantity", "symbol", "type", "price",
-            "status", "reference",
+            "broker order id", "session", "side", "filled/quantity", "symbol", "conid", "type",
+            "price", "tif", "status", "reference",
         ],
-        ["987", "main", "SELL", "-/5", "AAPL", "Limit", "200", "Submitted", "-"],
+        ["987", "main", "SELL", "-/5", "AAPL", "265598", "Limit", "200", "GTC", "Submitted", "-"],
     ]  # fmt: skip
     assert json.loads(for_programs.stdout) == EXTERNAL_ORDERS
     assert none.stdout == "no order of others is known for DU1111111\n"
@@ -138,16 +138,16 @@ def test_orders_of_others_take_an_account_and_no_other_filter(
 @pytest.mark.parametrize(
     ("changes", "cells"),
     [
-        ({"stop_price": "188"}, ["40/100", "AAPL", "LMT", "189.30, stop 188"]),
+        ({"stop_price": "188"}, ["40/100", "LMT", "189.30, stop 188"]),
         (
             {"limit_price": None, "trailing_type": "%", "trailing_amount": "2"},
-            ["40/100", "AAPL", "LMT", "trail 2%"],
+            ["40/100", "LMT", "trail 2%"],
         ),
-        ({"limit_price": None, "cap_price": "190"}, ["40/100", "AAPL", "LMT", "cap 190"]),
-        ({"limit_price": None}, ["40/100", "AAPL", "LMT", "-"]),
+        ({"limit_price": None, "cap_price": "190"}, ["40/100", "LMT", "cap 190"]),
+        ({"limit_price": None}, ["40/100", "LMT", "-"]),
         (
             {"quantity": None, "cash_quantity": "500"},
-            ["40/500 (cash)", "AAPL", "LMT", "189.30"],
+            ["40/500 (cash)", "LMT", "189.30"],
         ),
     ],
 )
@@ -158,15 +158,18 @@ def test_a_line_has_every_price_of_its_order(
 
     ended = terminal.types("orders", "list")
 
-    assert ended.lines[1][3:7] == cells
+    line = ended.lines[1]
+    assert [line[3], *line[7:9]] == cells
 
 
 def test_new_terms_are_asked_for_and_shown(api: FakeApi, terminal: Terminal) -> None:
     wanted = {"quantity": "100", "limit_price": "190", "stop_price": None}
     changed = ORDER | {"pending": "replace", "wanted": wanted}
+    settled = ORDER | {"quantity": "50.0", "stop_price": "9.50"}
     api.answers("PATCH", "/v1/orders/1-7", changed, status=202)
 
     ended = terminal.types("orders", "modify", "1-7", "--limit-price", "190")
+    api.answers("PATCH", "/v1/orders/1-7", settled, status=202)
     waited = terminal.types(
         "orders", "modify", "1-7", "--quantity", "50", "--stop-price", "9.5", "--wait",
         "--timeout", "3", "--json",
@@ -174,10 +177,10 @@ def test_new_terms_are_asked_for_and_shown(api: FakeApi, terminal: Terminal) -> 
 
     assert (ended.code, ended.stderr) == (0, "")
     assert ended.stdout == (
-        "order 1-7: BUY 100 AAPL LMT at 189.30 for DU1111111 is PARTIALLY_FILLED "
+        "order 1-7: BUY 100 AAPL STK LMT at 189.30 DAY for DU1111111 is PARTIALLY_FILLED "
         "(replace pending), wanted: quantity 100, limit_price 190, 40 filled at 189.2500\n"
     )
-    assert json.loads(waited.stdout) == changed
+    assert (waited.code, json.loads(waited.stdout)) == (0, settled)
     assert [(request.method, request.query, request.body) for request in api.requests] == [
         ("PATCH", {}, {"limit_price": "190"}),
         ("PATCH", {"wait": "settled", "timeout": "3"}, {"quantity": "50", "stop_price": "9.5"}),
@@ -185,11 +188,45 @@ def test_new_terms_are_asked_for_and_shown(api: FakeApi, terminal: Terminal) -> 
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"pending": "replace", "wanted": {"limit_price": "190"}},
+            "the change of order 1-7 is still pending after 3 s; see `engine orders show`",
+        ),
+        (
+            {"reason": {"code": "PRICE_INCREMENT", "message": "a bad tick"}},
+            "order 1-7 was not changed: it is PARTIALLY_FILLED, PRICE_INCREMENT: a bad tick",
+        ),
+    ],
+)
+def test_a_change_that_was_waited_for_in_vain_is_a_failure(
+    changes: dict[str, object], message: str, api: FakeApi, terminal: Terminal
+) -> None:
+    api.answers("PATCH", "/v1/orders/1-7", ORDER | changes, status=202)
+    command = ("orders", "modify", "1-7", "--limit-price", "190", "--timeout", "3")
+
+    unwaited = terminal.types(*command)
+    waited = terminal.types(*command, "--wait")
+
+    assert (unwaited.code, unwaited.stderr) == (0, "")
+    assert (waited.code, waited.stderr) == (1, f"engine: {message}\n")
+    assert waited.stdout == unwaited.stdout
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"type": "MOC", "limit_price": None}, "AAPL MOC for DU1111111"),
-        ({"type": "STP", "limit_price": None, "stop_price": "188"}, "AAPL STP stop 188 for"),
-        ({"type": "LIT", "stop_price": "188"}, "AAPL LIT at 189.30, stop 188 for"),
+        ({"type": "MOC", "limit_price": None}, "AAPL STK MOC DAY for DU1111111"),
+        (
+            {"type": "STP", "limit_price": None, "stop_price": "188"},
+            "AAPL STK STP stop 188 DAY for",
+        ),
+        (
+            {"sec_type": "OPT", "conid": 7, "tif": "GTC"},
+            "AAPL OPT (conid 7) LMT at 189.30 GTC for",
+        ),
+        ({"type": "LIT", "stop_price": "188"}, "AAPL STK LIT at 189.30, stop 188 DAY for"),
     ],
 )
 def test_the_sentence_names_every_price(
@@ -256,7 +293,7 @@ def test_a_cancel_shows_what_became_of_the_order(api: FakeApi, terminal: Termina
 
     assert ended.code == 0
     assert ended.stdout == (
-        "order 1-7: BUY 100 AAPL LMT at 189.30 for DU1111111 is "
+        "order 1-7: BUY 100 AAPL STK LMT at 189.30 DAY for DU1111111 is "
         "PARTIALLY_FILLED (cancel pending), 40 filled at 189.2500\n"
     )
 
@@ -344,7 +381,7 @@ def test_an_amount_of_money_takes_the_place_of_the_quantity(
         "cash_quantity": "500",
         "tif": "DAY",
     }
-    assert ended.stdout.startswith("order 1-7: BUY 500 (cash) AAPL LMT")
+    assert ended.stdout.startswith("order 1-7: BUY 500 (cash) AAPL STK LMT")
 
 
 def test_what_is_wrong_with_a_negative_quantity_the_engine_says(
@@ -364,7 +401,9 @@ def test_a_submit_without_a_wait_asks_for_none(api: FakeApi, terminal: Terminal)
     ended = terminal.types(*WITH_KEY)
 
     assert (ended.code, ended.stderr) == (0, "client order id mine\n")
-    assert ended.stdout.startswith("order 1-7: BUY 100 AAPL LMT at 189.30 for DU1111111 is PART")
+    assert ended.stdout.startswith(
+        "order 1-7: BUY 100 AAPL STK LMT at 189.30 DAY for DU1111111 is PART"
+    )
     assert [(request.query, request.body) for request in api.requests] == [
         (
             {},

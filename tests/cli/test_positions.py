@@ -21,6 +21,7 @@ def test_a_position_is_shown_with_what_open_orders_could_add(
         "conid": "265598",
         "symbol": "AAPL",
         "quantity": "-40",
+        "in doubt": "-",
         "working buy": "60",
         "working sell": "0",
         "average price": "189.25",
@@ -30,6 +31,18 @@ def test_a_position_is_shown_with_what_open_orders_could_add(
         "currency": "USD",
         "age": "2 s",
     }
+
+
+def test_a_position_in_doubt_is_shown_with_its_bounds(api: FakeApi, terminal: Terminal) -> None:
+    (position,) = POSITIONS["positions"]
+    doubted = {**position, "lowest": "-70", "highest": "-40"}
+    api.answers("GET", PATH, {**POSITIONS, "positions": [doubted]})
+
+    ended = terminal.types("positions", "DU1111111")
+
+    header, line = ended.lines
+    shown = dict(zip(header, line, strict=True))
+    assert (shown["quantity"], shown["in doubt"]) == ("-40", "-70 to -40")
 
 
 def test_json_is_what_the_api_sent(api: FakeApi, terminal: Terminal) -> None:

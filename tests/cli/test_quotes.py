@@ -23,7 +23,13 @@ def test_quotes_are_shown_and_the_missing_ones_named(api: FakeApi, terminal: Ter
             "no", "RpB", "120 ms", "stream",
         ],
     ]  # fmt: skip
-    assert ended.stderr == "no quote is known of 8314; are they subscribed?\n"
+    assert (ended.code, ended.stderr) == (
+        1,
+        (
+            "engine: no quote is known of 8314; the broker told none: is there such a contract "
+            "(`engine instruments --conid`), and may the login see its market?\n"
+        ),
+    )
 
 
 def test_why_there_is_no_snapshot_is_said(api: FakeApi, terminal: Terminal) -> None:
@@ -32,15 +38,20 @@ def test_why_there_is_no_snapshot_is_said(api: FakeApi, terminal: Terminal) -> N
 
     ended = terminal.types("quotes", "265598", "8314")
 
-    assert ended.stderr == "no quote is known of 8314; TIMEOUT: no answer in 5,000 ms\n"
+    assert ended.code == 1
+    assert ended.stderr == "engine: no quote is known of 8314; TIMEOUT: no answer in 5,000 ms\n"
 
 
 def test_json_is_what_the_api_sent(api: FakeApi, terminal: Terminal) -> None:
-    api.answers("GET", "/v1/quotes", QUOTES)
+    complete = QUOTES | {"missing": []}
+    api.answers("GET", "/v1/quotes", complete)
 
     ended = terminal.types("quotes", "265598", "--json")
+    api.answers("GET", "/v1/quotes", QUOTES)
+    partial = terminal.types("quotes", "265598", "8314", "--json")
 
-    assert (ended.code, json.loads(ended.stdout), ended.stderr) == (0, QUOTES, "")
+    assert (ended.code, json.loads(ended.stdout), ended.stderr) == (0, complete, "")
+    assert (partial.code, json.loads(partial.stdout)) == (1, QUOTES)
 
 
 def test_a_symbol_is_no_conid(api: FakeApi, terminal: Terminal) -> None:

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from engine.gateway.wire.refusals import refusal_code
 from engine.sim import ControlPort, SimConfig, SimGateway
 from tests.cli.terminal import Terminal
 
@@ -86,6 +89,54 @@ def test_words_change_faults_and_do_actions_in_their_order(
     assert order.ticket.quantity == 3
     assert one.faults.competing is True
     assert (two.venue.orders, two.faults.competing) == ({}, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("external", "conid=265598", "order_type=LMT"), "external takes account, conid, "),
+        (("external", "conid=265598", "explode"), "explode is neither NAME=VALUE nor an action"),
+        (("compete", "mute_sor=3"), "mute_sor is 3, allowed is true or false"),
+        (("compete", "external", "conid=1"), "conid is not valid: 1"),
+        (("compete", "silence"), "seconds is None, needed is a number of 0 or more"),
+    ],
+)
+def test_nothing_is_done_before_every_word_is_understood(
+    words: tuple[str, ...], message: str, simulator: Running, terminal: Terminal
+) -> None:
+    ended = terminal.types("sim", "faults", "--control", simulator.url, *words)
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert message in ended.stderr
+    assert [row.venue.orders for row in simulator.gateways] == [{}, {}]
+    assert [row.faults.competing for row in simulator.gateways] == [False, False]
+
+
+def test_programs_get_one_document(simulator: Running, terminal: Terminal) -> None:
+    command = ("sim", "faults", "--control", simulator.url, "--json")
+
+    all_faults = terminal.types(*command)
+    done = terminal.types(*command, "--session", "one", "lose_sor=2", "silence", "seconds=0")
+    half = terminal.types(*command, "lose_sor=0", "cancel_external", "order=7")
+
+    faults = {
+        name: row.faults for name, row in zip(("one", "two"), simulator.gateways, strict=True)
+    }
+    assert json.loads(all_faults.stdout).keys() == {"one", "two"}
+    assert [answer["one"] for answer in json.loads(done.stdout)] == [
+        {"values": faults["one"].values() | {"lose_sor": 2}, "struck": {}},
+        {"silent_for_s": 0.0},
+    ]
+    assert (half.code, half.stderr) == (1, "engine: OrderID 7 doesn't exist\n")
+    assert len(json.loads(half.stdout)) == 1
+
+
+def test_the_refusals_of_the_documentation_are_some_that_an_engine_knows() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text("utf-8")
+    texts = re.findall(r'reject_next="([^"]+)"', page)
+
+    assert texts
+    assert [text for text in texts if refusal_code(text, 200) is None] == []
 
 
 def test_an_empty_value_is_none(simulator: Running, terminal: Terminal) -> None:

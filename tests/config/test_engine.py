@@ -66,7 +66,7 @@ def test_a_small_file_gets_the_defaults_and_absolute_paths(tmp_path: Path) -> No
             in_flight=4,
             orders_interval_ms=5000,
             trades_interval_ms=5000,
-            penalty_ms=600_000,
+            penalty_ms=900_000,
         ),
         sessions=(
             SessionConfig(
@@ -296,6 +296,24 @@ SECOND = {"name": "second", "gateway": "https://127.0.0.1:5001", "accounts": "[D
             ),
         ),
         (
+            sessions(session(), session(**SECOND | {"gateway": "https://LOCALHOST:5000"})),
+            (
+                "9:5: sessions[1].gateway: found 'https://LOCALHOST:5000' again, it is the "
+                "gateway of sessions[0]"
+            ),
+        ),
+        (
+            sessions(session(accounts="[U1234567]", calendar="none"), mode="live"),
+            (
+                "8:5: sessions[0].calendar: found 'none', needs america, europe or asia "
+                "in mode: live"
+            ),
+        ),
+        (
+            sessions(session(), more="pacing: {penalty_ms: 5000, penalty_ms_max: 4999}\n"),
+            ("3:28: pacing.penalty_ms_max: found 4999, needs 5000 (pacing.penalty_ms) or more"),
+        ),
+        (
             sessions(session(), session(**SECOND | {"accounts": "[DU2222222, DU1111111]"})),
             "11:27: sessions[1].accounts[1]: found 'DU1111111' again, it is in sessions[0]",
         ),
@@ -335,6 +353,10 @@ SECOND = {"name": "second", "gateway": "https://127.0.0.1:5001", "accounts": "[D
         (
             sessions(session(), more="metrics: {port: 8700}\n"),
             "3:11: metrics.port: found 8700, needs another port than api.port",
+        ),
+        (
+            sessions(session(), more="metrics: {host: localhost, port: 8700}\n"),
+            "3:28: metrics.port: found 8700, needs another port than api.port",
         ),
         (
             sessions(session(gateway="https://gateway:5000")),

@@ -312,67 +312,6 @@ def test_a_cancel_overtakes_reads_that_wait(certificate: Certificate) -> None:
     assert asyncio.run(run()) == ["GET", "GET", "DELETE"]
 
 
-def test_429_stops_everything_and_answers_those_who_wait(certificate: Certificate) -> None:
-    before = metrics.HTTP_429.labels(SESSION)._value.get()
-
-    async def run() -> tuple[list[Result], int]:
-        async with (
-            raw_gateway(certificate, always(http(429, b"Too Many Requests"))) as gateway,
-            client_of(gateway.url, certificate, pacing=replace(QUICK, in_flight=1)) as client,
-        ):
-            calls = [client.request(READ), client.request(ORDER), client.request(READ)]
-            return await asyncio.gather(*calls), len(gateway.seen)
-
-    with capture_logs() as logs:
-        results, requests = asyncio.run(run())
-
-    message = "the broker refused the pace before; nothing is sent for another 900 s"
-    refused = NoAnswer(why=Broken.RATE_LIMITED, sent=False, message=message)
-    assert sorted(map(str, results)) == sorted(
-        map(str, [Answer(status=429, body=b"Too Many Requests"), refused, refused])
-    )
-    assert requests == 1
-    assert metrics.HTTP_429.labels(SESSION)._value.get() == before + 1
-    assert [entry["event"] for entry in logs] == ["gateway_pace_refused"]
-
-
-def test_a_cancel_that_gets_through_ends_the_penalty(certificate: Certificate) -> None:
-    answers = iter([http(429, b""), http(200, {"msg": "Request was submitted"}), http(200, {})])
-
-    async def script(_seen: Seen, _stream: Stream) -> bytes:
-        return next(answers)
-
-    results, _ = ask(
-        certificate, script, READ, CANCEL, READ, pacing=replace(QUICK, cancel_probe_ms=20)
-    )
-
-    assert [result.status for result in results if isinstance(result, Answer)] == [429, 200, 200]
-
-
-def test_the_page_of_a_blocked_address_stops_everything_too(certificate: Certificate) -> None:
-    page = b"<HTML><HEAD><TITLE>Access Denied</TITLE></HEAD></HTML>"
-
-    results, gateway = ask(certificate, always(http(403, page)), READ, ORDER)
-
-    message = "the broker refused the pace before; nothing is sent for another 900 s"
-    refused = NoAnswer(why=Broken.RATE_LIMITED, sent=False, message=message)
-    assert results == [Answer(status=403, body=page), refused]
-    assert len(gateway.seen) == 1
-
-
-def test_one_gateways_penalty_is_not_another_ones(certificate: Certificate) -> None:
-    async def run() -> list[Result]:
-        async with (
-            raw_gateway(certificate, always(http(429, b""))) as closed,
-            raw_gateway(certificate, always(http(200, {}))) as open_,
-            client_of(closed.url, certificate) as first,
-            client_of(open_.url, certificate) as second,
-        ):
-            return [await client.request(READ) for client in (first, second)]
-
-    assert asyncio.run(run()) == [Answer(status=429, body=b""), Answer(status=200, body=b"{}")]
-
-
 def test_connections_are_made_by_whom_it_is_told(certificate: Certificate) -> None:
     made: list[dict[str, Any]] = []
 

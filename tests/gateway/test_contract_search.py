@@ -211,6 +211,18 @@ def test_a_pair_the_other_way_round_is_another_one(certificate: Certificate) -> 
     assert found == ()
 
 
+def test_a_pair_that_is_listed_twice_is_the_clients_choice(certificate: Certificate) -> None:
+    twice = [pair("EUR.USD", 8), pair("EUR.USD", 8), pair("EUR.USD", 9)]
+
+    found, _ = find(
+        certificate,
+        ContractQuery(symbol="EUR.USD", sec_type="CASH"),
+        {"/iserver/currency/pairs": {"EUR": twice}},
+    )
+
+    assert [one.conid for one in found] == [8, 9]
+
+
 def test_a_currency_alone_shows_its_pairs(certificate: Certificate) -> None:
     answers = {
         "/iserver/currency/pairs": {

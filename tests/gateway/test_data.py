@@ -94,24 +94,48 @@ def conids_of(seen: Seen) -> list[ConId]:
     ]
 
 
-WHOLE = {"31": "5", "84": "4", "86": "6"}
+WHOLE = {"31": "5", "84": "4", "86": "6", "6509": "RpB"}
 
 
 def test_data_is_opened_and_then_read_until_every_contract_has_some(
     certificate: Certificate,
 ) -> None:
-    script = rows({}, {AAPL: WHOLE}, {IBM: {"31": "7"}}, {IBM: {"84": "6"}}, {IBM: {"86": "8"}})
+    script = rows(
+        {},
+        {AAPL: WHOLE},
+        {IBM: {"31": "7"}},
+        {IBM: {"84": "6"}},
+        {IBM: {"86": "8"}},
+        {IBM: {"6509": "DPB"}},
+    )
 
     quotes, seen = ask(certificate, script, lambda gateway: gateway.snapshot([IBM, AAPL, IBM]))
 
     assert not isinstance(quotes, Reason)
-    assert [(one.conid, one.bid, one.last, one.ask) for one in quotes] == [
-        (IBM, Decimal(6), Decimal(7), Decimal(8)),
-        (AAPL, Decimal(4), Decimal(5), Decimal(6)),
+    assert [(one.conid, one.bid, one.last, one.ask, one.availability) for one in quotes] == [
+        (IBM, Decimal(6), Decimal(7), Decimal(8), "DPB"),
+        (AAPL, Decimal(4), Decimal(5), Decimal(6), "RpB"),
     ]
     assert all(one.received_ns > 0 for one in quotes)
     both, only_ibm = [IBM, AAPL], [IBM]
-    assert list(map(conids_of, seen)) == [both, both, only_ibm, only_ibm, only_ibm]
+    assert list(map(conids_of, seen)) == [both, both, only_ibm, only_ibm, only_ibm, only_ibm]
+
+
+def test_a_quote_is_as_old_as_the_broker_says(certificate: Certificate) -> None:
+    row: dict[str, str] = {**WHOLE, "_updated": "1700000000000"}
+
+    async def work(gateway: HttpDataGateway) -> tuple[int, int]:
+        at = replace(gateway, wall_clock=lambda: 1_700_000_007_000_000_000)
+        began_ns = gateway.client.clock()
+        quotes = await at.snapshot([AAPL])
+        assert not isinstance(quotes, Reason)
+        ended_ns = gateway.client.clock()
+        (quote,) = quotes
+        return quote.received_ns - began_ns, quote.received_ns - ended_ns
+
+    (since_began, since_ended), _ = ask(certificate, rows({AAPL: row}), work)
+
+    assert since_began >= -7_000_000_000 >= since_ended
 
 
 def test_a_contract_whose_figures_stay_as_they_are_is_not_waited_for(

@@ -134,6 +134,38 @@ def test_nobody_trades_by_rules_of_yesterday_when_they_cannot_be_read_anew(
     assert found.code == "SERVER_ERROR"
 
 
+def test_rules_that_were_wrong_are_not_kept_by_the_read_that_was_under_way(
+    certificate: Certificate, contract: Any
+) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+    old = {**contract, "company_name": "OLD"}
+
+    async def slow_at_first(_seen: Seen, _stream: Stream) -> bytes:
+        if asked.is_set():
+            return http(200, contract)
+        asked.set()
+        await answered.wait()
+        return http(200, old)
+
+    async def forgotten_meanwhile(instruments: HttpInstrumentGateway) -> Found:
+        first = asyncio.create_task(instruments.by_conid(AAPL))
+        await asked.wait()
+        instruments.forget(AAPL)
+        fresh = await instruments.by_conid(AAPL)
+        answered.set()
+        stale = await first
+        assert isinstance(stale, Instrument)
+        assert stale.name == "OLD"
+        assert await instruments.by_conid(AAPL) is fresh
+        return fresh
+
+    found, seen = look_up(certificate, slow_at_first, forgotten_meanwhile)
+
+    assert isinstance(found, Instrument)
+    assert found.name == contract["company_name"]
+    assert len(seen) == 2
+
+
 def test_a_contract_whose_rules_were_wrong_is_read_anew(
     certificate: Certificate, script: Script
 ) -> None:
@@ -235,66 +267,6 @@ def test_a_symbol_is_looked_for_once_a_day(certificate: Certificate, script: Scr
     assert found.conid == AAPL
     assert seen[0].target == "/v1/api/trsrv/stocks?symbols=AAPL"
     assert conids(seen) == ["/trsrv/stocks", RULES, "/trsrv/stocks", RULES]
-
-
-def test_a_contract_that_trades_in_another_currency_is_not_the_one_that_was_asked_for(
-    certificate: Certificate, contract: Any, data: Path
-) -> None:
-    definition = {"secdef": [{"conid": 265598, "currency": "EUR"}]}
-    script = by_path(
-        {
-            RULES: http(200, contract),
-            "/trsrv/stocks": http(200, (data / "stocks.json").read_bytes()),
-            "/trsrv/secdef": http(200, definition),
-        }
-    )
-
-    found, _ = look_up(certificate, script, stock("AAPL", exchange="NASDAQ", currency="EUR"))
-
-    assert found == Reason(
-        code="INSTRUMENT_UNKNOWN",
-        message="STK AAPL on NASDAQ in EUR: conid 265598 is traded in USD",
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({}, None),
-        ({"strike": "190"}, "has the strike 190"),
-        ({"right": "P"}, "has the right P"),
-        ({"instrument_type": "STK"}, "is of type STK"),
-    ],
-)
-def test_an_option_must_be_the_one_that_its_search_named(
-    certificate: Certificate, data: Path, change: dict[str, object], words: str | None
-) -> None:
-    contract = json.loads((data / "info_and_rules_option.json").read_text())
-    section = {"secType": "OPT", "months": "MAR24", "exchange": "SMART"}
-    row = {"conid": 685302909, "maturityDate": "20240315", "strike": 187.5, "right": "C"}
-    script = by_path(
-        {
-            "/iserver/secdef/search": http(
-                200, [{"conid": "8314", "symbol": "IBM", "sections": [section]}]
-            ),
-            "/iserver/secdef/info": http(200, [row]),
-            "/iserver/contract/685302909/info-and-rules": http(200, {**contract, **change}),
-        }
-    )
-    query = ContractQuery(
-        symbol="IBM", sec_type="OPT", expiry="202403", strike=Decimal("187.5"), right="C"
-    )
-
-    found, _ = look_up(certificate, script, lambda it: it.find(query))
-
-    if words is None:
-        assert isinstance(found, Instrument)
-        assert found.conid == 685302909
-    else:
-        assert found == Reason(
-            code="INSTRUMENT_UNKNOWN",
-            message=f"OPT IBM 202403 strike 187.5 C: conid 685302909 {words}",
-        )
 
 
 def test_a_symbol_that_means_several_contracts_is_the_clients_choice(

@@ -267,7 +267,7 @@ def test_a_question_about_a_change_is_answered_like_one_about_an_order() -> None
             F.DAY,
         ),
         (
-            ContractQuery(symbol="ES", sec_type="FUT", expiry="202612"),
+            ContractQuery(symbol="ES", sec_type="FUT", expiry="20261218"),
             Decimal("100.25"),
             Decimal("100.50"),
             F.GTC,

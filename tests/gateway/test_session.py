@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -285,6 +286,23 @@ def test_429_fails_this_call_and_the_next_without_asking_again(certificate: Cert
         (failed.call, failed.failure.kind) for failed in told if isinstance(failed, CallFailed)
     ] == [(C.TICKLE, FailureKind.RATE_LIMITED), (C.AUTH_STATUS, FailureKind.RATE_LIMITED)]
     assert len(seen) == 1
+
+
+def test_a_keep_alive_may_have_little_time_and_says_when_it_began(
+    certificate: Certificate,
+) -> None:
+    before_ns = time.monotonic_ns()
+
+    told, _ = call(certificate, never, CallGateway(call=C.TICKLE, deadline_ms=50))
+
+    [failed] = told
+    assert isinstance(failed, CallFailed)
+    assert (failed.failure.kind, failed.failure.message) == (
+        FailureKind.TIMEOUT,
+        "no answer within 50 ms",
+    )
+    assert failed.began_ns is not None
+    assert before_ns < failed.began_ns <= time.monotonic_ns() - 50_000_000
 
 
 def test_an_account_that_must_be_named_is_a_failure_of_ours(certificate: Certificate) -> None:

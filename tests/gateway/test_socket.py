@@ -1,8 +1,10 @@
 import asyncio
 
+import aiohttp
 import pytest
 
 from engine.gateway.client import Pacing, TlsPolicy
+from engine.gateway.pacing import Waiter
 from engine.gateway.socket import HandshakeRefused, SocketProtocol, open_socket
 from tests.gateway.raw_gateway import (
     Certificate,
@@ -229,3 +231,54 @@ def test_a_gateway_that_never_answers_the_handshake_is_given_up(
     monkeypatch.setattr("engine.gateway.socket._HANDSHAKE_S", 0.05)
 
     assert refusal(certificate, never) == "no WebSocket handshake within 0.05 s"
+
+
+def test_a_handshake_that_gives_up_leaves_the_turn_of_another_alone(
+    certificate: Certificate,
+) -> None:
+    first = asyncio.Event()
+
+    async def script(seen: Seen, stream: Stream) -> bytes | None:
+        if first.is_set():
+            return accepted(seen)
+        first.set()
+        return await never(seen, stream)
+
+    async def run() -> list[bool]:
+        received = Received()
+        async with (
+            raw_gateway(certificate, script) as gateway,
+            client_of(gateway.url, certificate) as client,
+        ):
+            protocol = SocketProtocol(received.take, received.lost.append)
+            hung = asyncio.create_task(open_socket(client, protocol, received.opened))
+            await first.wait()
+            turn = await client.upgrade_turn()
+            assert isinstance(turn, Waiter)
+            hung.cancel()
+            await asyncio.gather(hung, return_exceptions=True)
+            before = turn.departed
+            (await client.open("/ws", {"Sec-WebSocket-Key": "k"}, turn)).close()
+            client.upgrade_done(turn)
+            return [before, turn.departed]
+
+    assert asyncio.run(run()) == [False, True]
+
+
+def test_a_handshake_whose_connection_opens_into_a_penalty_is_not_sent(
+    certificate: Certificate,
+) -> None:
+    async def run() -> int:
+        async with (
+            raw_gateway(certificate, always(None)) as gateway,
+            client_of(gateway.url, certificate) as client,
+        ):
+            turn = await client.upgrade_turn()
+            assert isinstance(turn, Waiter)
+            client._turns.penalise("/x", began_ns=0)
+            with pytest.raises(aiohttp.ClientConnectionError, match="refused the pace while"):
+                await client.open("/ws", {}, turn)
+            client.upgrade_done(turn)
+            return len(gateway.seen)
+
+    assert asyncio.run(run()) == 0

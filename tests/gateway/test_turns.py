@@ -108,6 +108,27 @@ def test_a_penalty_tells_those_who_wait_and_those_who_come_but_no_cancel() -> No
     assert (during, after) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("lane", "probe_ms", "limit_ms"),
+    [(Lane.CANCEL, 60, 80), (Lane.CANCEL, 10, 50), (Lane.STATUS, 60, 50)],
+)
+def test_a_cancel_waits_until_one_may_try_whether_the_broker_still_refuses(
+    monkeypatch: pytest.MonkeyPatch, lane: Lane, probe_ms: int, limit_ms: int
+) -> None:
+    monkeypatch.setattr("engine.gateway.turns._WAIT_MS", 50)
+    monkeypatch.setattr("engine.gateway.turns._CANCEL_SPARE_MS", 20)
+
+    async def work(turns: Turns) -> str:
+        await turns.take(Lane.DATA, "/x")
+        with pytest.raises(TooLate) as late:
+            await turns.take(lane, "/x")
+        return str(late.value)
+
+    told = with_turns(work, replace(ONE_PLACE, cancel_probe_ms=probe_ms))
+
+    assert told == f"no turn within {limit_ms} ms"
+
+
 @pytest.mark.parametrize("turn_came", [False, True], ids=["before its turn", "at its turn"])
 def test_who_is_cancelled_leaves_no_place_taken(*, turn_came: bool) -> None:
     async def work(turns: Turns) -> bool:

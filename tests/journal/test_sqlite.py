@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 
 from engine import metrics
-from engine.domain.messages import CancelOrder, EngineStarted, HaltScope
-from engine.domain.ports import Committed, Journal, NotCommitted, Recorded
+from engine.domain.messages import CancelOrder, EngineStarted, HaltScope, NoticeSeen
+from engine.domain.ports import Committed, Entry, Journal, NotCommitted, Recorded
 from engine.domain.values import (
     AccountId,
     OrderId,
     Scope,
     ScopeKind,
+    SessionName,
     TradingState,
     make_order_id,
 )
@@ -529,6 +530,36 @@ def test_a_backlog_refuses_new_orders_and_keeps_the_story_of_old_ones(tmp_path: 
             ]
         journal._connection.set_trace_callback(None)
         assert await append(journal, entry(submit(7))) == [Committed(seq=7)]
+
+    using(path, work)
+
+
+def test_a_backlog_leaves_out_what_was_only_observed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    began = threading.Event()
+    notice = NoticeSeen(session=SessionName("main"), kind="bulletin", notice_id="7", text="Closed")
+
+    async def work(journal: SqliteJournal) -> None:
+        journal._queue_records_max = 2
+        journal._connection.set_trace_callback(lambda _statement: began.set())
+        with database(path) as other:
+            other.execute("BEGIN IMMEDIATE")
+            first = asyncio.create_task(append(journal, entry(attempt(1))))
+            await asyncio.to_thread(began.wait)
+            full = asyncio.create_task(append(journal, entry(attempt(2)), entry(attempt(3))))
+            await asyncio.sleep(0)
+            observed = Entry(at_ns=1, account=None, order_id=None, message=notice)
+            left_out = await append(journal, *[observed] * 100)
+            taken = asyncio.create_task(append(journal, entry(attempt(4))))
+            await asyncio.sleep(0)
+            other.execute("ROLLBACK")
+
+            codes = {one.reason.code for one in left_out if isinstance(one, NotCommitted)}
+            assert (codes, len(left_out)) == ({"JOURNAL_BACKLOG"}, 100)
+            assert await first + await full + await taken == [
+                Committed(seq=seq) for seq in range(1, 5)
+            ]
+        journal._connection.set_trace_callback(None)
 
     using(path, work)
 

@@ -60,13 +60,14 @@ TIFS: Final = ("DAY", "GTC", "IOC", "OPG", "OVT", "OND", "PAX", "GTD")
 class Contract:
     """A contract: how a client names it, what it takes, and prices that nothing reaches.
 
-    `low`, `high` and `quantity` are each what an order has and what a modify gives instead.
+    `low`, `high` and `quantity` are each what an order has and what a modify gives instead;
+    the third price is the limit beside such a stop, so that no two prices of an order are one.
     """
 
     names: dict[str, Any]
     offered: dict[str, tuple[str, ...]]
-    low: tuple[str, str]
-    high: tuple[str, str]
+    low: tuple[str, str, str]
+    high: tuple[str, str, str]
     distance: str
     refused_types: tuple[str, ...] = ()
     quantity: tuple[str, str] = ("10", "12")
@@ -79,14 +80,14 @@ class Contract:
             "MKT": {},
             "LMT": {"limit_price": low},
             "STP": {"stop_price": high},
-            "STOP_LIMIT": {"stop_price": high, "limit_price": self.high[1]},
+            "STOP_LIMIT": {"stop_price": high, "limit_price": self.high[2]},
             "TRAIL": {"stop_price": high, **trail},
-            "TRAILLMT": {"stop_price": high, "limit_price": self.high[1], **trail},
+            "TRAILLMT": {"stop_price": high, "limit_price": self.high[2], **trail},
             "MIDPRICE": {} if changed else {"cap_price": low},
             "MOC": {},
             "LOC": {"limit_price": low},
             "MIT": {"stop_price": low},
-            "LIT": {"stop_price": low, "limit_price": low},
+            "LIT": {"stop_price": low, "limit_price": self.low[2]},
             "REL": {} if changed else {"cap_price": low},
         }[kind]
 
@@ -103,8 +104,8 @@ SHARE = Contract(
         "PAX": (),
         "GTD": (),
     },
-    low=("1", "2"),
-    high=("900", "901"),
+    low=("1", "2", "3"),
+    high=("900", "901", "902"),
     distance="100",
 )
 DAY_OR_LONGER: Final = {
@@ -121,16 +122,16 @@ OTHERS: Final = {
             "right": "C",
         },
         offered=DAY_OR_LONGER,
-        low=("0.01", "0.02"),
-        high=("900", "901"),
+        low=("0.01", "0.02", "0.03"),
+        high=("900", "901", "902"),
         distance="100",
         refused_types=("MIDPRICE", "MOC", "LOC", "REL"),
     ),
     "future": Contract(
         names={"symbol": "ES", "sec_type": "FUT", "expiry": "20261218"},
         offered=DAY_OR_LONGER,
-        low=("100.25", "100.5"),
-        high=("12000.25", "12001"),
+        low=("100.25", "100.5", "100.75"),
+        high=("12000.25", "12001", "12002"),
         distance="2000",
         refused_types=("MIDPRICE", "MOC", "LOC", "REL"),
         quantity=("1", "2"),
@@ -138,16 +139,16 @@ OTHERS: Final = {
     "pair": Contract(
         names={"symbol": "EUR", "sec_type": "CASH", "currency": "USD"},
         offered=DAY_OR_LONGER,
-        low=("0.5", "0.50005"),
-        high=("3", "3.00005"),
+        low=("0.5", "0.50005", "0.5001"),
+        high=("3", "3.00005", "3.0001"),
         distance="1",
         refused_types=("MIDPRICE", "MOC", "LOC", "REL"),
     ),
     "coin": Contract(
         names={"symbol": "BTC", "sec_type": "CRYPTO"},
         offered={"IOC": ("MKT", "LMT"), "PAX": ("MKT", "LMT"), "DAY": (), "GTC": ()},
-        low=("100.25", "100.5"),
-        high=("900000", "900001"),
+        low=("100.25", "100.5", "100.75"),
+        high=("900000", "900001", "900002"),
         distance="1000",
         quantity=("0.5", "0.75"),
         refused_types=tuple(kind for kind in ALL if kind not in ("MKT", "LMT")),
@@ -278,6 +279,9 @@ async def change_and_cancel(
 ) -> None:
     order_id = order["order_id"]
     order = await one.until(order_id, "ACCEPTED", "WORKING")
+    see_prices(one, order, contract.prices(kind, changed=False))
+    if kind in ("TRAIL", "TRAILLMT"):
+        await see_that_a_trail_is_not_put_back(one, order)
     terms = {"quantity": contract.quantity[1], **contract.prices(kind, changed=True)}
 
     status, changed = await one.ask(
@@ -288,10 +292,7 @@ async def change_and_cancel(
     assert {name: changed[name] for name in terms} == terms
     ticket = one.at_venue(order).ticket
     assert ticket.quantity == Decimal(contract.quantity[1])
-    if "stop_price" in terms:
-        assert ticket.stop_price == Decimal(terms["stop_price"])
-    if "limit_price" in terms:
-        assert ticket.limit_price == Decimal(terms["limit_price"])
+    see_prices(one, order, terms)
     assert (ticket.order_type, ticket.tif) == (kind, order["tif"])
 
     status, _ = await one.ask("DELETE", f"/v1/orders/{order_id}")
@@ -299,6 +300,24 @@ async def change_and_cancel(
     assert status == 202
     assert (await one.until(order_id, "CANCELLED"))["filled_quantity"] == "0"
     assert one.at_venue(order).status.value == "Cancelled"
+
+
+def see_prices(one: Desk, order: dict[str, Any], prices: dict[str, str]) -> None:
+    """Compare the prices at the venue, which calls a cap a limit."""
+    ticket = one.at_venue(order).ticket
+    limit = prices.get("limit_price", prices.get("cap_price"))
+    assert ticket.stop_price == (Decimal(prices["stop_price"]) if "stop_price" in prices else None)
+    assert limit is None or ticket.limit_price == Decimal(limit)
+
+
+async def see_that_a_trail_is_not_put_back(one: Desk, order: dict[str, Any]) -> None:
+    before = one.at_venue(order).ticket
+
+    status, refused = await one.ask("PATCH", f"/v1/orders/{order['order_id']}", {"quantity": "9"})
+
+    assert (status, refused["error"]["code"]) == (422, "TRAILING_INVALID"), refused
+    assert "stop_price" in refused["error"]["message"]
+    assert one.at_venue(order).ticket == before
 
 
 def test_every_type_and_time_in_force_of_a_share_works_or_is_refused_before_it_is_sent(
@@ -349,10 +368,10 @@ def test_an_amount_of_money_is_bought_for_and_cannot_be_changed_into_a_quantity(
 
 REFUSED: Final = (
     ({"symbol": "AAPL", "outside_rth": True}, "OUTSIDE_RTH_UNSUPPORTED"),
-    ({"symbol": "AAPL", "quantity": "0.5"}, "QTY_INVALID_LOT"),
+    ({"symbol": "AAPL", "quantity": "0.5"}, "FRACTION_UNSUPPORTED"),
     ({"symbol": "SPX", "sec_type": "IND"}, "SEC_TYPE_UNSUPPORTED"),
     ({"symbol": "NOSUCH"}, "INSTRUMENT_UNKNOWN"),
-    ({"symbol": "ES", "sec_type": "FUT", "expiry": "202612"}, "EXT_OPERATOR_MISSING"),
+    ({"symbol": "ES", "sec_type": "FUT", "expiry": "20261218"}, "EXT_OPERATOR_MISSING"),
 )
 
 

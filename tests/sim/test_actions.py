@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from engine.sim import ACTIONS, ActionError, act
+from engine.sim.actions import check
 from engine.sim.venue import UNANSWERED
 from tests.sim.client import AAPL, ACCOUNT, asynchronous, gateway, subscribed, until
 
@@ -204,6 +205,7 @@ async def test_an_external_execution_names_another_submitter() -> None:
     [
         ("explode", {}, "explode is no action; known are bulletin, "),
         ("compete", {"hard": True}, "compete takes nothing, given is hard"),
+        ("silence", {}, "seconds is None, needed is a number of 0 or more"),
         ("silence", {"seconds": "long"}, "seconds is 'long', needed is a number of 0 or more"),
         ("silence", {"seconds": -1}, "seconds is -1, needed is a number of 0 or more"),
         ("restart", {"logged_in": "yes"}, "logged_in is 'yes', allowed is true or false"),
@@ -224,6 +226,20 @@ async def test_an_action_that_cannot_be_done_says_why(
     async with gateway() as (sim, _):
         with pytest.raises(ActionError, match=message):
             act(sim, name, arguments)
+
+
+@asynchronous
+async def test_a_check_refuses_the_same_and_does_nothing() -> None:
+    async with gateway() as (sim, _):
+        check(sim, "external", {"conid": AAPL})
+        check(sim, "compete")
+        check(sim, "prompt", {"order": 7})  # It may be there when its turn comes.
+        with pytest.raises(ActionError, match="conid is not valid: 1"):
+            check(sim, "external", {"conid": 1})
+        with pytest.raises(ActionError, match="text is None"):
+            check(sim, "notice")
+
+    assert (sim.venue.orders, sim.faults.competing) == ({}, False)
 
 
 def test_every_action_has_a_name_of_words() -> None:

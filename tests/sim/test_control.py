@@ -76,6 +76,23 @@ async def test_actions_are_listed_and_done() -> None:
 
 
 @asynchronous
+async def test_an_action_for_all_is_done_by_those_who_can() -> None:
+    async with controlled("one", "two") as (gateways, http):
+        ticket = {"conid": AAPL, "orderType": "LMT", "price": 1}
+        _, placed = await ask(http, "POST", "/actions/external?session=two", json=ticket)
+        order = {"order": placed["two"]["order"]}
+        checked = await ask(http, "POST", "/actions/cancel_external?check=true", json=order)
+        still_there = [row.working for row in gateways[1].venue.orders.values()]
+        status, done = await ask(http, "POST", "/actions/cancel_external", json=order)
+        again, nobody = await ask(http, "POST", "/actions/cancel_external", json={"order": 1})
+
+    assert (checked, still_there) == ((200, {"one": {}, "two": {}}), [True])
+    assert (status, done["two"]) == (200, order)
+    assert done["one"] == {"error": f"OrderID {order['order']} doesn't exist"}
+    assert (again, nobody) == (400, {"error": "OrderID 1 doesn't exist"})
+
+
+@asynchronous
 async def test_what_cannot_be_done_is_refused_with_a_text_and_changes_nothing() -> None:
     async with controlled("one") as (gateways, http):
         refused = [

@@ -41,6 +41,7 @@ from engine.domain.values import (
     Execution,
     OrderId,
     OrderRow,
+    Outcome,
     ProfitAndLoss,
     SessionName,
 )
@@ -157,10 +158,24 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed:
-    """One of the session's own requests gave nothing."""
+    """One of the session's own requests gave nothing.
+
+    `began_ns` is when it went out, monotonic; None when that is not known.
+    """
 
     call: SessionCall
     failure: Failure
+    began_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequestEnded:
+    """A request of one of the session's orders is over; it says whether the gateway answers.
+
+    The session hears it before the order does.
+    """
+
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +236,7 @@ SessionMessage: TypeAlias = (
     | ReadAccount
     | AuthStatusRead
     | CallFailed
+    | OrderRequestEnded
     | AccountsRead
     | CallDone
     | OrdersRead
@@ -249,7 +265,8 @@ class CallGateway:
     Answered by `AuthStatusRead`, `AccountsRead`, `OrdersRead`, `TradesRead`,
     `PositionsRead`, `FundsRead`, `LedgerRead`, `ProfitRead` or `CallDone`, or by
     `CallFailed`, always. `account` goes with POSITIONS, FUNDS and LEDGER, `force` with
-    ORDERS, `compete` with OPEN_BROKERAGE, `message_ids` with SUPPRESS.
+    ORDERS, `compete` with OPEN_BROKERAGE, `message_ids` with SUPPRESS. `deadline_ms` is how
+    long an answer to a TICKLE may take, None for as long as usual.
     """
 
     call: SessionCall
@@ -257,6 +274,7 @@ class CallGateway:
     force: bool = False
     compete: bool = False
     message_ids: tuple[str, ...] = ()
+    deadline_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,13 @@
 Rule 1: only what differs between the old and the new terms can tell them apart.
 
 Rule 2: a change is all or nothing. A row that shows a bit of both proves neither.
+
+Rule 3: rows come late. One that shows what was in force before may be of that time, so
+it proves neither that a change was not taken nor that one back to it was, unless rows
+keep showing it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
@@ -15,6 +20,16 @@ from engine.domain.values import OrderRow, OrderType, Terms, Ticket
 MODIFY_NOT_APPLIED: Final = "MODIFY_NOT_APPLIED"
 """The code of a change that the broker's rows kept denying."""
 
+MODIFY_IN_DOUBT: Final = "MODIFY_IN_DOUBT"
+"""The code of a change of which nobody knows yet whether it was taken."""
+
+ORDER_FAILED: Final = "ORDER_FAILED"
+"""The gateway's code of an answer that shows an order as failed."""
+
+EARLIER_MAX: Final = 8
+"""So many earlier terms are kept; no row is older than that."""
+
+_FIELDS: Final = ("quantity", "limit_price", "stop_price")
 _ONE_PRICE_IS_THE_STOP: Final = frozenset({OrderType.STP, OrderType.MIT})
 _STOP_MOVES: Final = frozenset({OrderType.TRAIL, OrderType.TRAILLMT})
 
@@ -23,11 +38,13 @@ _STOP_MOVES: Final = frozenset({OrderType.TRAIL, OrderType.TRAILLMT})
 class Change:
     """New terms that were asked of the broker and are not settled.
 
-    `doubtful` is True when the request may or may not have been taken.
+    `doubtful` is True when the request may or may not have been taken. `goes_back` is True
+    when a late row could show the new terms although the request was not taken.
     """
 
     wanted: Terms
     body: bytes
+    goes_back: bool = False
     doubtful: bool = False
 
 
@@ -37,6 +54,14 @@ class Shown(Enum):
     NOTHING = auto()
     OLD = auto()
     NEW = auto()
+
+
+def goes_back(earlier: Iterable[Terms], *, old: Terms, new: Terms) -> bool:
+    """Say whether what differs in the new terms was in force before the old ones."""
+    changed = [name for name in _FIELDS if getattr(old, name) != getattr(new, name)]
+    return any(
+        all(getattr(before, name) == getattr(new, name) for name in changed) for before in earlier
+    )
 
 
 def terms_of(ticket: Ticket) -> Terms:

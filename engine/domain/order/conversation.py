@@ -38,6 +38,7 @@ from engine.domain.values import (
     TERMINAL,
     Answer,
     OrderState,
+    OrderType,
     Outcome,
     OutcomeKind,
     Question,
@@ -47,8 +48,14 @@ from engine.domain.values import (
 TURN_WAIT_MS_MAX: Final = 30_000
 """What got no turn for so long is stale: a submit ends unsent, a modify is given up."""
 
+MARKET_WAIT_MS_MAX: Final = 5_000
+"""As long for a submit without a price of its own: it was approved at the price of then."""
+
 ROUNDS_MAX: Final = 10
 """More questions in one conversation than this are declined, and more prompts of one order."""
+
+_CAPPED: Final = frozenset({OrderType.MIDPRICE, OrderType.REL})
+"""Types that follow the market wherever it goes, unless they have a cap."""
 
 Effects = tuple[OrderEffect, ...]
 
@@ -60,13 +67,23 @@ class OrderConversation(OrderRecorder):
 
     # --- turns ---------------------------------------------------------------------------
 
+    @property
+    def turn_wait_ms(self) -> int:
+        """How long it may wait for a turn before what it was approved for is too old."""
+        ticket = self.ticket
+        follows = ticket.type in _CAPPED and ticket.cap_price is None
+        at_market = ticket.type is OrderType.MKT or follows
+        if at_market and self.state is OrderState.SUBMITTING:
+            return MARKET_WAIT_MS_MAX
+        return TURN_WAIT_MS_MAX
+
     def _want_turn(self) -> Effects:
         submitting = self.state is OrderState.SUBMITTING
         if not submitting and not self._is_change_unsent():
             return ()  # It ended, or was given up, while its record was being written.
         self._turn_wanted = True
         return (
-            StartTimer(name="turn", delay_ms=TURN_WAIT_MS_MAX),
+            StartTimer(name="turn", delay_ms=self.turn_wait_ms),
             RequestTurn(order_id=self.order_id, session=self.approved.session),
         )
 
@@ -132,6 +149,8 @@ class OrderConversation(OrderRecorder):
     def _modify_obstacle(self) -> str | None:
         if self._cancelling:
             return "the order is being cancelled"
+        if self._closing is not None:
+            return "the broker has ended the order, and not all of its executions were seen yet"
         if self._turn_wanted:
             return "the broker has not answered the submit of the order yet"
         if self.prompt is not None:
@@ -183,13 +202,11 @@ class OrderConversation(OrderRecorder):
                 return self._settle_change(at_ns, applied=True, reason=None)
             case OutcomeKind.QUESTION:
                 return self._answer_question(at_ns)
+            case OutcomeKind.REFUSED if self._is_unclear(message.step, outcome):
+                return self._release_turn()
             case OutcomeKind.REFUSED if self.reply is not None and not self.reply.confirmed:
-                reason = Reason(
-                    code="QUESTION_DECLINED",
-                    message="the broker's question about the change was declined;"
-                    " see broker_messages",
-                )
-                return self._settle_change(at_ns, applied=False, reason=reason)
+                declined = self.question_declined("the change")
+                return self._settle_change(at_ns, applied=False, reason=declined)
             case OutcomeKind.REFUSED:
                 # "Filled", "cancelled" and "does not exist" are not proof of an end: look.
                 settled = self._settle_change(at_ns, applied=False, reason=outcome.reason)
@@ -248,7 +265,7 @@ class OrderConversation(OrderRecorder):
             bool(answers)
             and all(answer is Answer.ACCEPT for answer in answers)
             and number <= ROUNDS_MAX
-            and not self._is_unwanted()
+            and self._may_confirm()
         )
         return ReplyDecided(
             order_id=self.order_id,
@@ -257,9 +274,10 @@ class OrderConversation(OrderRecorder):
             round=number,
         )
 
-    def _is_unwanted(self) -> bool:
-        """Say whether a cancel is wanted; one that the broker refused is not any more."""
-        return self._cancelling if self.state in LIVE else self.cancel_wanted
+    def _may_confirm(self) -> bool:
+        """Say whether nobody has halted or cancelled the order; a refused cancel is none."""
+        cancelled = self._cancelling if self.state in LIVE else self.cancel_wanted
+        return not cancelled and not self.halted
 
     def _reply(self) -> Effects:
         if self.reply is None or self.state in TERMINAL:
@@ -270,8 +288,8 @@ class OrderConversation(OrderRecorder):
                 order_id=self.order_id,
                 session=self.approved.session,
                 question_id=self.reply.question_id,
-                # A cancel that came meanwhile turns a yes into a no; never the reverse.
-                confirmed=self.reply.confirmed and not self._is_unwanted(),
+                # A cancel or a halt that came meanwhile turns a yes into a no; never the reverse.
+                confirmed=self.reply.confirmed and self._may_confirm(),
             ),
         )
 

@@ -33,9 +33,11 @@ class OrderFacts:
     __slots__ = (
         "_approved",
         "_broker_filled",
+        "_cancel_open",
         "_cancelling",
         "_closing",
         "_created_at_ns",
+        "_earlier",
         "_ended_unseen",
         "_lapsed",
         "_order_id",
@@ -50,6 +52,7 @@ class OrderFacts:
         "broker_order_id",
         "cancel_wanted",
         "change",
+        "declined",
         "fills",
         "prompt",
         "question",
@@ -68,10 +71,12 @@ class OrderFacts:
         self._updated_at_ns = 0
         self._closing: tuple[OrderState, Reason | None, bool] | None = None
         self._broker_filled = NOTHING
-        self._cancelling = False
+        self._cancel_open = False  # Ours, and not refused.
+        self._cancelling = False  # Ours or anybody's.
         self._ended_unseen = False
         self._terms: Terms | None = None
         self._lapsed: Terms | None = None
+        self._earlier: tuple[Terms, ...] = ()
         self._prompts: tuple[QuestionId, ...] = ()
         self.body = b""
         self.attempts = 0
@@ -82,6 +87,7 @@ class OrderFacts:
         self.broker_order_id: BrokerOrderId | None = None
         self.question: Question | None = None
         self.prompt: Question | None = None
+        self.declined: Question | None = None
         self.reply: ReplyDecided | None = None
         self.fills = Fills()
 
@@ -147,6 +153,17 @@ class OrderFacts:
             or (self.change is not None and self.change.doubtful)
         )
 
+    def question_declined(self, what: str) -> Reason:
+        """Say which question was answered with no; `what` is what it was about."""
+        asked = "the broker's question"
+        if self.declined is not None:
+            ids, text = ", ".join(self.declined.message_ids), " / ".join(self.declined.texts)
+            asked = f"the broker's question {ids or 'without an id'} ({text})"
+        return Reason(
+            code="QUESTION_DECLINED",
+            message=f"{asked} about {what} was declined; see broker_messages",
+        )
+
     def was_prompted(self, question_id: QuestionId) -> bool:
         """Tell whether this prompt was raised before."""
         return question_id in self._prompts
@@ -165,18 +182,34 @@ class OrderFacts:
             most = self._approved.quantity_max
         return most
 
+    def _is_change_proven(self) -> bool:
+        """Say whether more has filled than the old quantity, and the new one allows more."""
+        if self.change is None or not self.terms.quantity:
+            return False
+        old, new = self.terms.quantity, self.change.wanted.quantity
+        return old < new and old < self.fills.quantity
+
     def _is_filled(self) -> bool:
         """Say whether the executions alone prove the order filled; never for a cash quantity."""
         return self.terms.quantity > 0 and self.fills.quantity >= self._quantity_most
 
-    def _mismatch(self, account: AccountId, conid: ConId | None, side: Side | None) -> str | None:
-        ours = self.ticket
+    def _mismatch(
+        self,
+        account: AccountId,
+        conid: ConId | None,
+        side: Side | None,
+        broker_order_id: BrokerOrderId | None = None,
+    ) -> str | None:
+        ours, known = self.ticket, self.broker_order_id
         if account != ours.account:
             return f"account {account}, ours is {ours.account}"
         if conid is not None and conid != ours.conid:
             return f"conid {conid}, ours is {ours.conid}"
         if side is not None and side is not ours.side:
             return f"side {side}, ours is {ours.side}"
+        if known is not None and broker_order_id not in {None, known}:
+            # A second order under our id: it must not speak for the first one.
+            return f"broker_order_id {broker_order_id}, ours is {known}"
         return None
 
     def _facts(self) -> tuple[object, ...]:

@@ -32,9 +32,16 @@ from engine.domain.messages import (
     Step,
     SubmitOrder,
 )
-from engine.domain.order.change import MODIFY_NOT_APPLIED, Change
+from engine.domain.order.change import (
+    EARLIER_MAX,
+    MODIFY_IN_DOUBT,
+    MODIFY_NOT_APPLIED,
+    ORDER_FAILED,
+    Change,
+    goes_back,
+)
 from engine.domain.order.facts import OrderFacts
-from engine.domain.order.merge import NOTHING, closing_state, next_state_of_row
+from engine.domain.order.merge import INACTIVE_NS, NOTHING, closing_state, next_state_of_row
 from engine.domain.order.transitions import TRANSITIONS
 from engine.domain.values import (
     LIVE,
@@ -48,6 +55,7 @@ from engine.domain.values import (
     OutcomeKind,
     Reason,
     Source,
+    Terms,
 )
 
 _UNKNOWN = frozenset(
@@ -62,21 +70,28 @@ class OrderHistory(OrderFacts):
 
     __slots__ = ()
 
-    def judge_row(self, row: OrderRow, source: Source) -> tuple[bool, tuple[Anomaly, ...]]:
+    def judge_row(
+        self, row: OrderRow, source: Source, at_ns: int
+    ) -> tuple[bool, tuple[Anomaly, ...]]:
         """Say whether the row would change anything, and what is odd about it."""
-        trial = self._copy()
-        anomalies = tuple(trial._apply_row(row, source))  # noqa: SLF001 - our own copy
+        trial, late = self._copy(), self._is_late(source, at_ns)
+        anomalies = tuple(trial._apply_row(row, late=late))  # noqa: SLF001 - our own copy
         return trial._facts() != self._facts(), anomalies  # noqa: SLF001 - our own copy
 
     def apply(self, record: OrderRecord, at_ns: int) -> tuple[Anomaly, ...]:
         """Take over what the record says; return what was odd about it."""
-        anomalies = tuple(self._apply(record))
+        anomalies = tuple(self._apply(record, at_ns))
         if self._created_at_ns == 0:
             self._created_at_ns = at_ns
         self._updated_at_ns = at_ns
         return anomalies
 
-    def _apply(self, record: OrderRecord) -> Iterator[Anomaly]:
+    def _is_late(self, source: Source, at_ns: int) -> bool:
+        """Say whether nothing new was heard for a while before what was read over REST."""
+        soon = 0 <= at_ns - self._updated_at_ns < INACTIVE_NS
+        return source is not Source.STREAM and not soon
+
+    def _apply(self, record: OrderRecord, at_ns: int) -> Iterator[Anomaly]:
         match record:
             case SubmitOrder(approved=approved, body=body):
                 yield from self._begin(approved, body)
@@ -97,7 +112,7 @@ class OrderHistory(OrderFacts):
             case PromptRaised() | ReplyDecided():
                 self._apply_question(record)
             case OrderRowSeen(row=row, source=source):
-                yield from self._apply_row(row, source)
+                yield from self._apply_row(row, late=self._is_late(source, at_ns))
             case ExecutionSeen(execution=execution):
                 yield from self._apply_execution(execution)
             case OrderExpired() | OrderDoubted() | OrderParked():
@@ -110,8 +125,12 @@ class OrderHistory(OrderFacts):
             case PromptRaised(question=question):
                 self.prompt = question
                 self._prompts = (*self._prompts, question.question_id)
-            case ReplyDecided(round=number):
+            case ReplyDecided(question_id=question_id, round=number):
+                if self.prompt is not None and self.prompt.question_id != question_id:
+                    self.prompt = None  # A restart cut that conversation off.
                 self.reply = record
+                if not record.confirmed and self.prompt is None:
+                    self.declined = self.question
                 self.rounds = self.rounds if self.prompt else number
             case _:
                 assert_never(record)
@@ -122,8 +141,8 @@ class OrderHistory(OrderFacts):
         match record:
             case OrderExpired(reason=reason):
                 yield from self._end_unseen(OrderState.EXPIRED, reason)
-            case OrderDoubted() if self.change is not None:
-                self._doubt_change()
+            case OrderDoubted(reason=reason) if self.change is not None:
+                self._doubt_change(reason)
             case OrderDoubted(reason=reason):
                 yield from self._move(OrderState.IN_DOUBT, reason)
             case OrderParked(reason=reason):
@@ -147,11 +166,13 @@ class OrderHistory(OrderFacts):
             reason = Reason(code="CANCELLED_BEFORE_SENT", message=f"cancelled unsent: {cause}")
             yield from self._move(OrderState.CANCELLED, reason)
         elif self.state not in TERMINAL:
-            self._cancelling = True
+            self._cancelling = self._cancel_open = True
 
     def _begin_change(self, record: ModifyOrder) -> None:
         if self.state in LIVE and self.change is None:
-            self.change = Change(wanted=record.change.terms, body=record.body)
+            wanted = record.change.terms
+            back = goes_back(self._earlier, old=self.terms, new=wanted)
+            self.change = Change(wanted=wanted, body=record.body, goes_back=back)
             self.rounds, self.reply, self.question, self._lapsed = 0, None, None, None
 
     def _end_change(self, record: ModifySettled) -> Iterator[Anomaly]:
@@ -160,22 +181,46 @@ class OrderHistory(OrderFacts):
             return
         self.reply = self.question = None
         self.reason = record.reason
-        not_applied = record.reason is not None and record.reason.code == MODIFY_NOT_APPLIED
-        self._lapsed = change.wanted if change is not None and not_applied else None
+        self._lapsed = None
+        if change is not None and not record.applied and self._may_come_late(change, record):
+            self._lapsed = change.wanted
         if record.applied:
-            self._terms = record.terms
+            self._adopt(record.terms)
         if self._is_filled():
             yield from self._finish(OrderState.FILLED, None)
         yield from self._settle()
 
-    def _doubt_change(self) -> None:
-        if self.change is not None:
-            self.change = replace(self.change, doubtful=True)
+    def _may_come_late(self, change: Change, record: ModifySettled) -> bool:
+        """Say whether a row with terms that were not applied is to be believed later on.
+
+        Of terms that were in force before, any late row could be; then they are believed
+        only where more is reserved for them.
+        """
+        if record.reason is None or record.reason.code != MODIFY_NOT_APPLIED:
+            return False
+        return not change.goes_back or change.wanted.quantity > self.terms.quantity
+
+    def _adopt(self, terms: Terms) -> None:
+        """Let these terms be in force from now on."""
+        if terms != self.terms:
+            self._earlier = (*self._earlier, self.terms)[-EARLIER_MAX:]
+        self._terms = terms
+
+    def _doubt_change(self, why: Reason | None) -> None:
+        if self.change is None:
+            return
+        self.change = replace(self.change, doubtful=True)
+        cause = "it was not answered" if why is None else f"{why.code}: {why.message}"
+        text = (
+            f"nobody knows whether the change was taken ({cause}); it is looked for, the larger"
+            " quantity stays reserved, and the order can be cancelled meanwhile"
+        )
+        self.reason = Reason(code=MODIFY_IN_DOUBT, message=text)
 
     def _apply_answer(self, step: Step, outcome: Outcome) -> Iterator[Anomaly]:
         if step is Step.CANCEL:
             if outcome.kind is OutcomeKind.REFUSED:
-                self._cancelling = False
+                self._cancelling = self._cancel_open = False
             return
         if step is Step.REPLY and self.prompt is not None:
             # The order was at the broker before, and no answer to a prompt changes that.
@@ -224,17 +269,29 @@ class OrderHistory(OrderFacts):
                     yield from self._apply_ack(outcome)
             case OutcomeKind.ACK:
                 # Two incarnations of one order may be live now.
-                self._doubt_change()
+                self._doubt_change(outcome.reason)
                 other, ours = outcome.broker_order_id, self.broker_order_id
                 yield ("modify_other_order", f"the answer names {other}, ours is {ours}")
             case OutcomeKind.IN_DOUBT:
-                self._doubt_change()
+                self._doubt_change(outcome.reason)
             case OutcomeKind.NOT_SENT if step is not Step.MODIFY:
-                self._doubt_change()  # As with a new order: the question is left behind.
+                self._doubt_change(
+                    outcome.reason
+                )  # As with a new order: the question is left behind.
+            case OutcomeKind.REFUSED if self._is_unclear(step, outcome):
+                self._doubt_change(outcome.reason)
             case OutcomeKind.QUESTION | OutcomeKind.REFUSED | OutcomeKind.NOT_SENT:
                 pass
             case _:
                 assert_never(outcome.kind)
+
+    def _is_unclear(self, step: Step, outcome: Outcome) -> bool:
+        """Say whether a yes to a question about a change was answered with a failed order.
+
+        It does not say which failed: the order as it was, or as it should have become.
+        """
+        failed = outcome.reason is not None and outcome.reason.code == ORDER_FAILED
+        return step is Step.REPLY and failed and self.reply is not None and self.reply.confirmed
 
     def _end_refused(self, outcome: Outcome) -> tuple[OrderState, Reason | None]:
         """Say how a refused order ends: refused by the broker, or never confirmed by us."""
@@ -246,16 +303,13 @@ class OrderHistory(OrderFacts):
                 message="cancelled while the broker's question was open; it was declined",
             )
         if declined:
-            return OrderState.REJECTED, Reason(
-                code="QUESTION_DECLINED",
-                message="the policy does not accept the broker's question; see broker_messages",
-            )
+            return OrderState.REJECTED, self.question_declined("the order")
         return OrderState.REJECTED, outcome.reason
 
     def _end_unseen(self, state: OrderState, reason: Reason | None) -> Iterator[Anomaly]:
         """End an order that the broker never showed; that it shows one later is evidence."""
-        self._ended_unseen = True
         yield from self._move(state, reason)
+        self._ended_unseen = self.state is state
 
     def _apply_ack(self, outcome: Outcome) -> Iterator[Anomaly]:
         assert outcome.broker_order_id is not None
@@ -265,13 +319,13 @@ class OrderHistory(OrderFacts):
             broker_order_id=outcome.broker_order_id,
             status=None if status is None else BrokerStatus(status),
         )
-        yield from self._apply_row(row, Source.STREAM)
+        yield from self._apply_row(row, late=False)
         if self.state in _UNKNOWN:
             yield from self._move(OrderState.PENDING_NEW, None)
 
-    def _apply_row(self, row: OrderRow, source: Source) -> Iterator[Anomaly]:
+    def _apply_row(self, row: OrderRow, *, late: bool) -> Iterator[Anomaly]:
         conid = row.conid if row.conid is not None and row.conid > 0 else None
-        mismatch = self._mismatch(row.account, conid, row.side)
+        mismatch = self._mismatch(row.account, conid, row.side, row.broker_order_id)
         if mismatch is not None:
             yield ("identity_mismatch", mismatch)
             return
@@ -283,8 +337,10 @@ class OrderHistory(OrderFacts):
         filled = self.fills.quantity > 0
         if row.status in {BrokerStatus.PENDING_CANCEL, BrokerStatus.PRE_CANCELLED}:
             self._cancelling = self.state not in TERMINAL
+        elif row.status in {BrokerStatus.SUBMITTED, BrokerStatus.PRE_SUBMITTED}:
+            self._cancelling = self._cancel_open  # A cancel of somebody else came to nothing.
         if resurrected:
-            self._ended_unseen = False
+            self._cancelling = self._cancel_open = self.cancel_wanted
             yield ("resurrected", f"{self.state} order is {row.status} at the broker")
             yield from self._move(OrderState.PENDING_NEW, None)
         closing = closing_state(row, cancel_wanted=self.cancel_wanted, filled=filled)
@@ -296,7 +352,7 @@ class OrderHistory(OrderFacts):
             self._closing = (closing, reason, counted)
             if self.state in _UNKNOWN:
                 yield from self._move(OrderState.WORKING, None)
-        target = next_state_of_row(self.state, row, filled=filled, source=source)
+        target = next_state_of_row(self.state, row, filled=filled, late=late)
         if target is not None and self._closing is None and target is not self.state:
             yield from self._move(target, None)
         yield from self._settle()
@@ -304,13 +360,13 @@ class OrderHistory(OrderFacts):
     def _is_resurrected_by(self, row: OrderRow) -> bool:
         """Say whether the row shows an order that we held for never placed.
 
-        What the broker refused may well show as inactive or cancelled; what we never
-        sent may not show at all.
+        What the broker refused, or asked about in vain, may well show as inactive or
+        cancelled; what we never sent may not show at all.
         """
         if not self._ended_unseen or row.status is None:
             return False
         over = {BrokerStatus.INACTIVE, BrokerStatus.CANCELLED}
-        return self.state is not OrderState.REJECTED or row.status not in over
+        return self.state is OrderState.EXPIRED or row.status not in over
 
     def _apply_execution(self, execution: Execution) -> Iterator[Anomaly]:
         mismatch = self.mismatch_of(execution)
@@ -353,8 +409,8 @@ class OrderHistory(OrderFacts):
             # The fills may show that the change was taken, whoever was to tell us so.
             filled, wanted = self.fills.quantity, self.change.wanted
             in_full = state is OrderState.FILLED and filled == wanted.quantity
-            if in_full or filled > self.terms.quantity:
-                self._terms = wanted
+            if in_full or self._is_change_proven():
+                self._adopt(wanted)
         yield from self._move(state, reason)
 
     def _move(self, state: OrderState, reason: Reason | None) -> Iterator[Anomaly]:
@@ -364,10 +420,13 @@ class OrderHistory(OrderFacts):
             yield ("impossible_transition", f"{self._state} to {state}")
             return
         self._state = state
-        self.reason = reason
+        self._ended_unseen = False
+        doubted = self.change is not None and self.change.doubtful and state not in TERMINAL
+        if reason is not None or not doubted:
+            self.reason = reason
         if state in TERMINAL:
             self._closing = self.change = self.prompt = None
-            self._cancelling = False
+            self._cancelling = self._cancel_open = False
 
     def _copy(self) -> "OrderHistory":
         copy = OrderHistory()

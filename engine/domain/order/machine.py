@@ -13,6 +13,7 @@ error of the server or a missing row is never a rejection, and nothing is sent a
 Rule 5: fills come from executions. A status never makes one.
 """
 
+from dataclasses import replace
 from typing import Final, assert_never
 
 from engine.domain.messages import (
@@ -42,7 +43,8 @@ from engine.domain.messages import (
     TurnRefused,
 )
 from engine.domain.order.change import MODIFY_NOT_APPLIED, Shown, shown_by
-from engine.domain.order.conversation import TURN_WAIT_MS_MAX, OrderConversation
+from engine.domain.order.conversation import OrderConversation
+from engine.domain.order.recorder import NO_ROWS, Rows
 from engine.domain.values import (
     TERMINAL,
     OrderRow,
@@ -53,9 +55,12 @@ from engine.domain.values import (
 )
 
 OLD_TERMS_MS: Final = 60_000
-"""Polls that show the old terms for so long mean that a doubtful change was not taken."""
+"""Polls that show the old terms for so long mean that a doubtful change was not taken.
 
-_OLD_ROWS_MIN: Final = 2
+Where the new terms were in force before, they have to be shown for so long as well.
+"""
+
+_ROWS_MIN: Final = 2
 
 
 class Order(OrderConversation):
@@ -127,9 +132,9 @@ class Order(OrderConversation):
         broker shows it. With `on_wire`, the answer to a request of that actor comes here.
         """
         self._in_flight = on_wire
-        if not on_wire:
-            self.prompt = None
-        elif self.prompt is None:
+        if not on_wire or self.change is not None:
+            self.prompt = None  # Cut off; a change is never under way beside a prompt.
+        if on_wire and self.prompt is None:
             # The turn of the actor before; it was used, so its times do not matter.
             self._turn = TurnGranted(order_id=self.order_id, session_epoch=0, send_by_ns=0)
             self._turn_wanted = True
@@ -150,7 +155,7 @@ class Order(OrderConversation):
     # --- commands ----------------------------------------------------------------------
 
     def _cancel(self, message: CancelOrder, at_ns: int) -> tuple[OrderEffect, ...]:
-        if self.state in TERMINAL or (self.cancel_wanted and self.pending is Pending.CANCEL):
+        if self.state in TERMINAL or self._cancel_open:
             return ()  # Nothing to cancel, or under way already: the retries are ours.
         unsent = self.state is OrderState.SUBMITTING and self.attempts == 0
         effects = self._record(message, at_ns, confirm=not unsent)
@@ -198,7 +203,7 @@ class Order(OrderConversation):
     def _news(self, message: OrderRowSeen | ExecutionSeen, at_ns: int) -> tuple[OrderEffect, ...]:
         """Write down what is new; report what cannot be ours; pass over the rest."""
         if isinstance(message, OrderRowSeen):
-            changed, odd = self.judge_row(message.row, message.source)
+            changed, odd = self.judge_row(message.row, message.source, at_ns)
         else:
             wrong = self.mismatch_of(message.execution)
             odd = () if wrong is None else (("identity_mismatch", wrong),)
@@ -218,7 +223,7 @@ class Order(OrderConversation):
         if self.state in TERMINAL:
             return ()
         if isinstance(message, ExecutionSeen):
-            if self.change is not None and 0 < self.terms.quantity < self.fills.quantity:
+            if self._is_change_proven() and not self._is_change_unsent():
                 return self._settle_change(at_ns, applied=True, reason=None)
             return ()
         if self.change is not None:
@@ -240,13 +245,24 @@ class Order(OrderConversation):
 
     def _weigh_change(self, row: OrderRow, source: Source, at_ns: int) -> tuple[OrderEffect, ...]:
         assert self.change is not None
+        if not self.change.doubtful:
+            return ()  # Its answer comes; a row may be older than the change.
         shown = self._shown(row)
+        if shown is Shown.NEW and not self.change.goes_back:
+            return self._settle_change(at_ns, applied=True, reason=None)
+        if shown is Shown.NOTHING or source is Source.STREAM:
+            return ()
+        if shown is not self._rows.shown:
+            self._rows = Rows(shown=shown, count=1)
+            return (StartTimer(name="modify", delay_ms=OLD_TERMS_MS),)
+        if not self._rows.ripe:
+            self._rows = replace(self._rows, count=self._rows.count + 1)
+            return ()
         if shown is Shown.NEW:
             return self._settle_change(at_ns, applied=True, reason=None)
-        if shown is not Shown.OLD or source is Source.STREAM or not self.change.doubtful:
-            return ()
-        self._old_rows += 1
-        return (StartTimer(name="modify", delay_ms=OLD_TERMS_MS),) if self._old_rows == 1 else ()
+        text = f"the broker's rows showed the old terms for {OLD_TERMS_MS // 1_000} s"
+        reason = Reason(code=MODIFY_NOT_APPLIED, message=text)
+        return self._settle_change(at_ns, applied=False, reason=reason)
 
     # --- time --------------------------------------------------------------------------
 
@@ -254,13 +270,14 @@ class Order(OrderConversation):
         if name == "turn":
             reason = Reason(
                 code="TURN_TIMEOUT",
-                message=f"no turn to send within {TURN_WAIT_MS_MAX} ms; nothing was sent",
+                message=f"no turn to send within {self.turn_wait_ms} ms; nothing was sent",
             )
             return self._give_up_turn(reason, at_ns)
         if name == "cancel" and self.pending is Pending.CANCEL:
             return self._send_cancel()
         if name == "modify" and self.change is not None:
-            return self._hold_change_for_lapsed(at_ns)
+            self._ripen_rows()
+            return ()
         if name == "park" and self.state is OrderState.IN_DOUBT:
             reason = Reason(
                 code="NO_PROOF",
@@ -277,10 +294,8 @@ class Order(OrderConversation):
             self._looking = False  # The session has given up a search that nothing hangs on.
         return ()
 
-    def _hold_change_for_lapsed(self, at_ns: int) -> tuple[OrderEffect, ...]:
-        rows, self._old_rows = self._old_rows, 0
-        if rows < _OLD_ROWS_MIN:
-            return ()  # One row of a minute ago is no proof; the next one starts over.
-        text = f"the broker's rows showed the old terms for {OLD_TERMS_MS // 1_000} s"
-        reason = Reason(code=MODIFY_NOT_APPLIED, message=text)
-        return self._settle_change(at_ns, applied=False, reason=reason)
+    def _ripen_rows(self) -> None:
+        """Let the next row decide, if it says the same: time alone proves nothing."""
+        enough = self._rows.count >= _ROWS_MIN
+        # One row of a minute ago is no proof; the next one starts over.
+        self._rows = replace(self._rows, ripe=True) if enough else NO_ROWS

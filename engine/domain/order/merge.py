@@ -20,7 +20,6 @@ from engine.domain.values import (
     Execution,
     OrderRow,
     OrderState,
-    Source,
     execution_root,
 )
 
@@ -97,24 +96,29 @@ _UNKNOWN: Final = frozenset(
 )
 
 
+INACTIVE_NS: Final = 5_000_000_000
+"""So long after the last news of an order, `Inactive` is no first word about it any more."""
+
+
 def next_state_of_row(
-    state: OrderState, row: OrderRow, *, filled: bool, source: Source
+    state: OrderState, row: OrderRow, *, filled: bool, late: bool
 ) -> OrderState | None:
     """Return the live state that a row's status means, None when it changes none.
 
     Terminal statuses are not decided here: they wait for their executions. `filled` is
-    True once a part of the order has filled.
+    True once a part of the order has filled. `late` is True for a row that was read over
+    REST when there had been no news of the order for `INACTIVE_NS`.
 
     `Inactive` is the first word about many orders, and also the last about some that the
-    broker holds back or refused. So on the stream it only proves that the order is known;
-    read over REST, after the order was known, it means SUSPENDED.
+    broker holds back or refused. So it only proves that the order is known, on the stream
+    and in a poll that came soon; where it still stands late, it means SUSPENDED.
     """
     if row.status is None or state in TERMINAL:
         return None
     if row.status is BrokerStatus.INACTIVE:
         if state in _UNKNOWN:
             return OrderState.PENDING_NEW
-        return OrderState.SUSPENDED if source is not Source.STREAM and state in LIVE else None
+        return OrderState.SUSPENDED if late and state in LIVE else None
     target = _STATE_OF_STATUS.get(row.status)
     if target is None:
         return None

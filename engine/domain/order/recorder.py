@@ -6,7 +6,7 @@ the broker's id is learned, a lookup begins and ends, a turn that is of no use i
 Rule 2: a turn is given back once, and never while a request of it is on the wire.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from engine.domain.messages import (
@@ -25,12 +25,25 @@ from engine.domain.messages import (
     TurnGranted,
     WriteRecord,
 )
+from engine.domain.order.change import Shown
 from engine.domain.order.history import OrderHistory
 from engine.domain.values import TERMINAL, Confidence, OutcomeKind
 from engine.domain.views import OrderView
 
 CANCEL_RETRY_MS: Final = (5_000, 15_000, 45_000, 300_000)
 """Waits between repeated cancels; a cancel by id is idempotent at the broker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What the polls keep showing of a doubtful change, and whether for long enough."""
+
+    shown: Shown
+    count: int
+    ripe: bool = False
+
+
+NO_ROWS: Final = Rows(shown=Shown.NOTHING, count=0)
 
 
 class OrderRecorder(OrderHistory):
@@ -42,11 +55,12 @@ class OrderRecorder(OrderHistory):
         "_in_flight",
         "_looking",
         "_next_prompt",
-        "_old_rows",
+        "_rows",
         "_turn",
         "_turn_wanted",
         "_unseen",
         "_void",
+        "halted",
     )
 
     def __init__(self) -> None:
@@ -60,7 +74,9 @@ class OrderRecorder(OrderHistory):
         self._void = False
         self._unseen = False
         self._next_prompt: PromptRaised | None = None
-        self._old_rows = 0
+        self._rows = NO_ROWS
+        self.halted = False
+        """Set by the shell: nothing about this order may be confirmed to the broker."""
 
     @property
     def waits_for_turn(self) -> bool:
@@ -103,6 +119,8 @@ class OrderRecorder(OrderHistory):
             effects.extend(self._leave_turn())
         if ended:
             effects.append(StopTimer(name="cancel"))
+        if was_terminal and had_alias and self.state not in TERMINAL:
+            effects.extend(self._send_cancel())  # It was wanted, and there is an order after all.
         if change_ended:
             effects.extend(self._stop_weighing())
         effects.extend(self._follow_lookup())
@@ -116,9 +134,9 @@ class OrderRecorder(OrderHistory):
         return (stop,) if self._in_flight else (stop, *self._release_turn())
 
     def _stop_weighing(self) -> tuple[OrderEffect, ...]:
-        if not self._old_rows:
+        if not self._rows.count:
             return ()
-        self._old_rows = 0
+        self._rows = NO_ROWS
         return (StopTimer(name="modify"),)
 
     def _aliases(self, *, known_before: bool) -> tuple[OrderEffect, ...]:
@@ -133,7 +151,7 @@ class OrderRecorder(OrderHistory):
         return (learned, *self._send_cancel())
 
     def _send_cancel(self) -> tuple[OrderEffect, ...]:
-        if not self._cancel_durable or self.broker_order_id is None or self.state in TERMINAL:
+        if not (self._cancel_open and self._cancel_durable) or self.broker_order_id is None:
             return ()
         delay_ms = CANCEL_RETRY_MS[min(self._cancel_tries, len(CANCEL_RETRY_MS) - 1)]
         self._cancel_tries += 1

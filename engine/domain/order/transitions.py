@@ -29,7 +29,7 @@ TRANSITIONS: Final[Mapping[S | None, frozenset[S]]] = {
     # Terminal, and reopened by evidence only.
     S.DENIED: frozenset(),
     S.FILLED: frozenset({S.PARTIALLY_FILLED}),
-    S.CANCELLED: frozenset({S.FILLED}),
+    S.CANCELLED: frozenset({S.FILLED, S.PENDING_NEW}),
     S.EXPIRED: _SEEN | {S.SUSPENDED},
     S.REJECTED: _SEEN | {S.SUSPENDED},
 }

@@ -33,6 +33,7 @@ from engine.domain.messages import (
     RequestVerdict,
     ResumeScope,
     SessionChanged,
+    TimerFired,
 )
 from engine.domain.risk.checks import check_order
 from engine.domain.risk.effects import (
@@ -49,6 +50,7 @@ from engine.domain.risk.holdings import Holdings
 from engine.domain.risk.inputs import Former, Inputs, with_terms
 from engine.domain.risk.limits import EXACT, Limits, limits_view
 from engine.domain.risk.pricing import Missing
+from engine.domain.risk.rereads import Rereads
 from engine.domain.risk.reservations import Reservations
 from engine.domain.risk.verdict import Code
 from engine.domain.values import (
@@ -101,6 +103,7 @@ class AccountRisk:
         self._file_error = file_error
         self._halts: dict[Scope, HaltScope] = {}
         self._holdings = Holdings()
+        self._rereads = Rereads(account, self._holdings)
         self._keys: dict[ClientOrderId, tuple[OrderId, str]] = {}
         self._unwritten: dict[OrderId, ClientOrderId] = {}
         self._reservations = Reservations()
@@ -110,6 +113,11 @@ class AccountRisk:
     def limits(self) -> Limits:
         """The limits in force."""
         return self._limits
+
+    def knows(self, key: ClientOrderId) -> bool:
+        """True when this key's order is durable; then a request makes nothing new."""
+        known = self._keys.get(key)
+        return known is not None and known[0] not in self._unwritten
 
     @property
     def trading_state(self) -> TradingState:
@@ -190,12 +198,13 @@ class AccountRisk:
             case OrderForgotten(order_id=order_id):
                 return self._forget(order_id)
             case PositionFilled():
-                self._fill(message)
+                return self._fill((message,))
             case PositionsFilled(fills=fills):
-                for fill in fills:
-                    self._fill(fill)
+                return self._fill(fills)
             case PositionsRead():
-                return self._replace_positions(message)
+                return (*self._replace_positions(message), *self._rereads.after_read())
+            case TimerFired():
+                return self._rereads.after_wait()
             case FundsRead() | LedgerRead() | ProfitSeen():
                 self._note_figures(message)
             case SessionChanged():
@@ -250,7 +259,9 @@ class AccountRisk:
 
     def position_views(self, now_ns: int) -> tuple[PositionView, ...]:
         """Show every contract that is held or worked, by conid."""
-        conids = {conid for conid, quantity in self._holdings.quantities.items() if quantity}
+        held = self._holdings
+        conids = {conid for conid, quantity in held.quantities.items() if quantity}
+        conids |= held.doubted
         conids |= {reservation.conid for reservation in self._reservations.open}
         return tuple(self._position_view(conid, now_ns) for conid in sorted(conids))
 
@@ -310,10 +321,10 @@ class AccountRisk:
             text = f"order {view.order_id} is {view.state}, only a live order can be modified"
             return Reason(code=Code.NOT_MODIFIABLE, message=text)
         since_ns = self._reservations.changing_since_ns(view.order_id)
-        if since_ns is None:
+        if since_ns is None and view.wanted is None:
             return None
-        lost = message.now_ns - since_ns >= CHANGE_LOST_NS and view.wanted is None
-        if lost and not self._reservations.is_change_seen(view.order_id):
+        lost = since_ns is not None and message.now_ns - since_ns >= CHANGE_LOST_NS
+        if lost and view.wanted is None and not self._reservations.is_change_seen(view.order_id):
             return None  # What it reserved stays reserved; see `Reservations`.
         text = f"order {view.order_id} has a modify that is not settled yet"
         return Reason(code=Code.REPLACE_PENDING, message=text)
@@ -354,11 +365,13 @@ class AccountRisk:
             self._reservations.forget(order_id)
         return ()
 
-    def _fill(self, message: PositionFilled) -> None:
-        assert message.execution.account == self.account
-        grown = self._holdings.fill(message)
-        if grown is not None:
-            self._reservations.fill(message.execution, grown)
+    def _fill(self, fills: tuple[PositionFilled, ...]) -> Effects:
+        for fill in fills:
+            assert fill.execution.account == self.account
+            grown = self._holdings.fill(fill)
+            if grown is not None:
+                self._reservations.fill(fill.execution, grown)
+        return self._rereads.after_fill()
 
     def _replace_positions(self, message: PositionsRead) -> Effects:
         assert message.account == self.account
@@ -435,6 +448,8 @@ class AccountRisk:
             conid=conid,
             symbol=position.symbol if position else self._reservations.symbol(conid),
             quantity=quantity,
+            lowest=quantity - exposure.doubt.below,
+            highest=quantity + exposure.doubt.above,
             working_buy=exposure.working_buy,
             working_sell=exposure.working_sell,
             average_price=valued.average_price if valued else None,

@@ -17,7 +17,7 @@ ones reserve taken out. One that makes nothing larger passes what guards capacit
 """
 
 from collections.abc import Callable
-from decimal import Decimal, localcontext
+from decimal import ROUND_CEILING, Decimal, localcontext
 from typing import Final, TypeAlias
 
 from engine.domain.risk.exposure import ZERO
@@ -35,6 +35,7 @@ from engine.domain.risk.verdict import Check, Code, Verdict, compare
 from engine.domain.values import Side, TradingState
 
 BPS: Final = Decimal(10_000)
+_SPREAD_STEP: Final = Decimal("0.1")
 
 
 def check_trading_state(inputs: Inputs) -> Verdict:
@@ -127,13 +128,17 @@ def check_market_order(inputs: Inputs) -> Verdict:
     if bid > ask:
         needs = "a bid below the ask"
         return inputs.refuse(check, Code.NO_REFERENCE_PRICE, needs=needs, bid=bid, ask=ask)
+    spread, limit = (ask - bid) * 2 / (ask + bid) * BPS, inputs.limits.market_max_spread_bps
+    if spread > limit.value:
+        # For people; upwards, so that no refused spread looks allowed.
+        spread = spread.quantize(_SPREAD_STEP, rounding=ROUND_CEILING)
     return compare(
         check,
         Code.SPREAD_TOO_WIDE,
         inputs.ticket.account,
         field="spread",
-        value=(ask - bid) * 2 / (ask + bid) * BPS,
-        limit=inputs.limits.market_max_spread_bps,
+        value=spread,
+        limit=limit,
         bid=bid,
         ask=ask,
         quote_age_ms=inputs.quote_age_ms,
@@ -222,8 +227,9 @@ def check_position(inputs: Inputs) -> Verdict:
 def check_working_orders(inputs: Inputs) -> Verdict:
     """R25: the account, and this side of the contract, have room for one more order."""
     check, limits, exposure = Check.WORKING_ORDERS, inputs.limits, inputs.exposure
-    if inputs.reducing or inputs.former is not None:
-        return Verdict(check=check)  # A change makes no order more.
+    if inputs.reducing or not inputs.growing:
+        # One that grows beyond reducing was perhaps not counted before.
+        return Verdict(check=check)
     side = inputs.ticket.side
     code, account = Code.MAX_OPEN_ORDERS, inputs.ticket.account
     total = compare(

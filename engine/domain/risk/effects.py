@@ -14,9 +14,12 @@ from engine.domain.messages import (
     PositionsFilled,
     PositionsRead,
     ProfitSeen,
+    ReadAccount,
     ReportAnomaly,
     ResumeScope,
     SessionChanged,
+    StartTimer,
+    TimerFired,
 )
 from engine.domain.risk.limits import Limits
 from engine.domain.risk.verdict import Verdict
@@ -48,6 +51,7 @@ RiskMessage: TypeAlias = (
     | LimitsChanged
     | HaltScope
     | ResumeScope
+    | TimerFired
 )
 
 
@@ -77,4 +81,6 @@ class ObserveChecks:
     change: bool = False
 
 
-RiskEffect: TypeAlias = StartOrder | StartDenied | ObserveChecks | ReportAnomaly
+RiskEffect: TypeAlias = (
+    StartOrder | StartDenied | ObserveChecks | ReadAccount | StartTimer | ReportAnomaly
+)

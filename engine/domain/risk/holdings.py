@@ -10,11 +10,13 @@ back or adds happened at any time until then. An answer of the broker has all th
 perhaps what happened between the two.
 
 Rule 3: so a fill is surely in an answer, surely not in it, or in doubt. One in doubt is
-counted, perhaps a second time; `doubt` says how far off that may be, and checks take the
-worse end.
+counted when it happened after the answer was asked for, by the broker's time, as that is
+the likelier. `doubt` says how far off that may be, and checks take the worse end.
 
-Rule 4: an answer that leaves more in doubt than the one in use is not taken; once the
-fills have settled, the next is. The first is always taken: a range is better than nothing.
+Rule 4: an answer that leaves as much in doubt as the one in use is not taken, as it
+settles nothing; once the fills have settled, the next is. The first is always taken: a
+range is better than nothing. So is one with other fills in doubt: who never stops trading
+would wait for ever.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,6 +34,9 @@ SETTLE_NS: Final = 5_000_000_000
 SKEW_NS: Final = 10_000_000_000
 """How far the broker's clock may be ahead of ours or behind it."""
 
+_TOLD_NS: Final = 1_000_000_000
+"""The broker may tell whole seconds of when a fill happened."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
@@ -44,11 +49,12 @@ class Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Move:
-    """What an execution did to a position, and between which times it did so."""
+    """What an execution did to a position, between which times, and when most likely."""
 
     conid: ConId
     quantity: Decimal
     earliest_ns: int
+    likely_ns: int
     latest_ns: int
 
     def is_in(self, read: PositionsRead) -> bool:
@@ -59,6 +65,10 @@ class _Move:
         """Return whether the answer may contain it, and may not."""
         return not self.is_in(read) and self.earliest_ns <= read.ended_ns
 
+    def is_likely_in(self, read: PositionsRead) -> bool:
+        """Return whether the answer rather has it than not, going by the broker's time."""
+        return self.is_doubtful(read) and self.likely_ns + _TOLD_NS < read.started_ns
+
 
 class Holdings:
     """The positions of one account."""
@@ -68,6 +78,7 @@ class Holdings:
         self._doubts: dict[ConId, Doubt] = {}
         self._positions: dict[ConId, Position] = {}
         self._executions: dict[str, Execution] = {}
+        self._doubtful = 0
         self._moves: list[_Move] = []
         self._read: PositionsRead | None = None
 
@@ -82,9 +93,19 @@ class Holdings:
         return None if self._read is None else self._read.ended_ns
 
     @property
+    def doubtful(self) -> int:
+        """How many fills the broker's answer may have or lack; a later answer settles them."""
+        return self._doubtful
+
+    @property
     def quantities(self) -> Mapping[ConId, Decimal]:
         """Everything that is not flat, and perhaps some that is."""
         return self._quantities
+
+    @property
+    def doubted(self) -> frozenset[ConId]:
+        """The contracts whose position is in doubt."""
+        return frozenset(self._doubts)
 
     def quantity(self, conid: ConId) -> Decimal | None:
         """Return the position, None while nothing is known."""
@@ -121,10 +142,15 @@ class Holdings:
         return self._read is None or message.started_ns > self._read.started_ns
 
     def is_unsure(self, message: PositionsRead) -> bool:
-        """Return whether the read leaves more in doubt than the one that is in use."""
+        """Return whether the read settles nothing that the one in use leaves in doubt."""
         if self._read is None:
             return False
-        return _count_doubtful(self._moves, message) > _count_doubtful(self._moves, self._read)
+        before = self._doubtful
+        after = sum(move.is_doubtful(message) for move in self._moves)
+        if after == before:
+            # After so long, other fills are in doubt than before.
+            return after > 0 and message.started_ns - self._read.ended_ns <= SETTLE_NS + SKEW_NS
+        return after > before
 
     def replace(self, message: PositionsRead) -> tuple[Break, ...]:
         """Believe the broker's answer and return where it differs from our own count.
@@ -134,7 +160,7 @@ class Holdings:
         before, doubts, counted_before = self._quantities, self._doubts, self.known
         self._read = message
         self._positions = {position.conid: position for position in message.positions}
-        self._quantities, self._doubts = {}, {}
+        self._quantities, self._doubts, self._doubtful = {}, {}, 0
         for position in message.positions:
             total = self._quantities.get(position.conid, ZERO) + position.quantity
             self._quantities[position.conid] = total
@@ -161,12 +187,18 @@ class Holdings:
         )
 
     def _count(self, move: _Move) -> None:
-        self._quantities[move.conid] = self._quantities.get(move.conid, ZERO) + move.quantity
-        if self._read is not None and move.is_doubtful(self._read):
+        read = self._read
+        counted = read is None or not move.is_likely_in(read)
+        if counted:
+            total = self._quantities.get(move.conid, ZERO) + move.quantity
+            self._quantities[move.conid] = total
+        if read is not None and move.is_doubtful(read):
+            self._doubtful += 1
             known = self.doubt(move.conid)
+            wrong = -move.quantity if counted else move.quantity
             self._doubts[move.conid] = Doubt(
-                below=known.below + max(move.quantity, ZERO),
-                above=known.above + max(-move.quantity, ZERO),
+                below=known.below + max(-wrong, ZERO),
+                above=known.above + max(wrong, ZERO),
             )
 
 
@@ -174,15 +206,16 @@ def _moves(message: PositionFilled, known: Execution | None) -> Iterable[_Move]:
     """Return what the execution does to positions that have its older revision already."""
     execution = message.execution
     changes = {execution.conid: _signed(execution)}
-    latest_ns = min(message.now_ns + SKEW_NS, message.seen_ns)
+    likely_ns, latest_ns = message.now_ns, min(message.now_ns + SKEW_NS, message.seen_ns)
     if known is not None:
         changes[known.conid] = changes.get(known.conid, ZERO) - _signed(known)
-        latest_ns = message.seen_ns
+        likely_ns = latest_ns = message.seen_ns
     return tuple(
         _Move(
             conid=conid,
             quantity=quantity,
             earliest_ns=message.now_ns - SKEW_NS,
+            likely_ns=likely_ns,
             latest_ns=latest_ns,
         )
         for conid, quantity in changes.items()
@@ -192,10 +225,6 @@ def _moves(message: PositionFilled, known: Execution | None) -> Iterable[_Move]:
 
 def _signed(execution: Execution) -> Decimal:
     return execution.quantity if execution.side is Side.BUY else -execution.quantity
-
-
-def _count_doubtful(moves: Iterable[_Move], read: PositionsRead) -> int:
-    return sum(move.is_doubtful(read) for move in moves)
 
 
 def _overlap(one: tuple[Decimal, Doubt], other: tuple[Decimal, Doubt]) -> bool:

@@ -34,13 +34,15 @@ from engine.domain.views import OrderView
 class _Change:
     """Terms that were approved; `quantity` is the largest that may come into force.
 
-    `seen` is True once the order's durable news has shown them as wanted.
+    `seen` is True once the order's durable news has shown them as wanted. `without` is the
+    record of the newest news without any wanted terms, and what it said may fill.
     """
 
     terms: Terms
     quantity: Decimal
     approved_ns: int
     seen: bool = False
+    without: tuple[int, Decimal] | None = None
 
 
 class Reservations:
@@ -113,6 +115,7 @@ class Reservations:
         """
         known = self._all.get(view.order_id)
         if known is not None and view.seq <= known.seq:
+            self._settle_late(known, view)
             return False
         if view.coid is not None:
             self._by_coid[view.coid] = view.order_id
@@ -169,7 +172,19 @@ class Reservations:
             return ZERO
         if view.wanted == change.terms:
             self._changes[view.order_id] = replace(change, seen=True)
+        elif view.wanted is None:
+            self._changes[view.order_id] = replace(change, without=(view.seq, _most(view)))
         return change.quantity
+
+    def _settle_late(self, known: Reservation, view: OrderView) -> None:
+        """Release a change whose coming is told after its going."""
+        change = self._changes.get(view.order_id)
+        if change is None or change.without is None or view.wanted != change.terms:
+            return
+        seq, most = change.without
+        if seq > view.seq:
+            del self._changes[view.order_id]
+            self._keep(replace(known, quantity=most))
 
     def forget(self, order_id: OrderId) -> None:
         """Release all of an order that never was."""

@@ -25,6 +25,7 @@ from engine.domain.risk.verdict import Check, Code, Verdict
 from engine.domain.values import (
     Increment,
     Instrument,
+    Side,
     TifRule,
     TimeInForce,
     TrailingType,
@@ -40,18 +41,26 @@ def check_order_type(inputs: Inputs) -> Verdict:
         needs = f"one of {_listed(instrument.order_types)}"
         code = Code.ORDER_TYPE_UNSUPPORTED
         return inputs.refuse(check, code, needs=needs, order_type=ticket.type)
-    if ticket.cash_quantity is not None and (
-        ticket.type not in instrument.cash_types or instrument.cash_increment is None
-    ):
-        needs = f"a quantity, or one of {_listed(instrument.cash_types)}"
-        code = Code.CASH_QUANTITY_UNSUPPORTED
+    if ticket.cash_quantity is not None:
+        return _check_cash_type(inputs, instrument)
+    return Verdict(check=check)
+
+
+def _check_cash_type(inputs: Inputs, instrument: Instrument) -> Verdict:
+    """Check whether the contract takes an amount of money with this side and type."""
+    check, ticket, code = Check.ORDER_TYPE, inputs.ticket, Code.CASH_QUANTITY_UNSUPPORTED
+    types = () if instrument.cash_increment is None else instrument.cash_types
+    if not types:
+        needs = "a quantity: the contract takes no cash_quantity"
         return inputs.refuse(check, code, needs=needs, order_type=ticket.type)
-    if ticket.cash_quantity is not None and instrument.cash_currency not in {
-        None,
-        instrument.currency,
-    }:
+    if ticket.type not in types:
+        needs = f"a quantity, or with a cash_quantity one of {_listed(types)}"
+        return inputs.refuse(check, code, needs=needs, order_type=ticket.type)
+    if ticket.side is Side.SELL:
+        needs = "a quantity: the broker takes a cash_quantity only to buy"
+        return inputs.refuse(check, code, needs=needs, side=ticket.side)
+    if instrument.cash_currency not in {None, instrument.currency}:
         needs = f"a contract that is priced in {instrument.cash_currency}"
-        code = Code.CASH_QUANTITY_UNSUPPORTED
         return inputs.refuse(check, code, needs=needs, currency=instrument.currency)
     return Verdict(check=check)
 
@@ -67,7 +76,9 @@ def check_time_in_force(inputs: Inputs) -> Verdict:
         return Verdict(check=check)
     rule = next((rule for rule in _tifs(instrument) if rule.tif is ticket.tif), None)
     if rule is None:
-        needs = f"one of {_listed(rule.tif for rule in _tifs(instrument))}"
+        # GTD may be among them, but no ticket of ours can have it.
+        takes = (rule.tif for rule in _tifs(instrument) if rule.tif is not TimeInForce.GTD)
+        needs = f"one of {_listed(takes)}"
         return inputs.refuse(check, code, needs=needs, **shown)
     if rule.order_types is not None and ticket.type not in rule.order_types:
         needs = f"with {ticket.tif} one of {_listed(rule.order_types)}"
@@ -118,9 +129,9 @@ def check_quantity(inputs: Inputs) -> Verdict:
     lot = SMALLEST
     if instrument is not None and has_rules(instrument):
         lot = instrument.size_increment
-        whole = quantity % 1 == ZERO
-        if lot < 1 and not whole and inputs.ticket.type not in instrument.fraction_types:
-            needs = f"whole units, or one of {_listed(instrument.fraction_types)}"
+        types = instrument.fraction_types if lot % 1 else ()
+        if quantity % 1 and inputs.ticket.type not in types:
+            needs = f"whole units, or one of {_listed(types)}" if types else "whole units"
             return inputs.refuse(check, Code.FRACTION_UNSUPPORTED, needs=needs, quantity=quantity)
     if not _is_multiple(quantity, lot):
         needs = f"a multiple of {lot:f} units"

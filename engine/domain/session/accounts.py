@@ -97,17 +97,21 @@ class AccountReads:
                 assert_never(message)
         if self._plan.note_answer(call) and self._rounds.finish(call, account):
             yield from self.go_on()
+        elif self._rounds.is_in_hand(call) and not self._plan.is_out(call):
+            # The one in hand came before an older one, and was taken for that: read it again.
+            self._rounds.put_back()
+            yield from self.go_on()
 
     def failed(self, message: CallFailed) -> _Effects:
         """Try another account first; one that cannot be read holds up no other."""
         if not self._rounds.is_in_hand(message.call):
             return
+        if message.failure.kind is FailureKind.UNAUTHORIZED:
+            # A lost login is answered like an unknown account: ask at once which it is.
+            yield from self._login.ask()
         given_up = self._rounds.fail()
         if given_up is not None:
             detail = f"{message.call} of {given_up.account}: {message.failure.message}"
             yield ReportAnomaly(machine="session", kind="account_unread", detail=detail)
-            if message.failure.kind is FailureKind.UNAUTHORIZED:
-                # Unknown accounts are answered like a lost login: ask which it is.
-                yield from self._login.ask()
         delay_ms = max(self._rounds.gap_ms, STEP_RETRY_MS)
         yield StartTimer(name="accounts", delay_ms=delay_ms)

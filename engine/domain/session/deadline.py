@@ -29,6 +29,10 @@ class LoginDeadline:
         self._ends_ns: int | None = None
         self._ends_moves = False
 
+    def begin_login(self) -> None:
+        """Forget what was told of the login before: this one may end at another time."""
+        self._ends_ns, self._ends_moves = None, False
+
     def tell_expiry(self, wall_ns: int, expires_ms: int | None) -> None:
         """Note what a keep-alive said about the login's end; None says nothing."""
         if expires_ms is None:
@@ -53,7 +57,7 @@ class LoginDeadline:
             # Nobody has to get up for a maintenance: the time counts from its end.
             since_ns = wall_ns if hours is None or hours.window is None else hours.window.ends_ns
             self._needed_by_ns = since_ns + self._grace_ms * _MS
-            self._ends_ns, self._ends_moves = None, False
+            self.begin_login()
             yield StartTimer(name="login", delay_ms=(self._needed_by_ns - wall_ns) // _MS)
         elif state in LOGGED_IN_STATES:
             yield from self.forget()

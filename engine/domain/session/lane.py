@@ -42,13 +42,19 @@ class SubmitLane:
         elif order_id in self._waiting:
             self._waiting.remove(order_id)
 
-    def next_turn(self, epoch: int, now_ns: int) -> TurnGranted | None:
-        """Give the next order its turn; None while one has it, or nobody waits."""
+    def next_turn(
+        self, epoch: int, now_ns: int, *, open_ms: int | None = None
+    ) -> TurnGranted | None:
+        """Give the next order its turn; None while one has it, or nobody waits.
+
+        `open_ms` is how long orders may still be sent; None when nothing ends that.
+        """
         if self._turn is not None or not self._waiting:
             return None
         self._turn = self._waiting.popleft()
+        window_ms = SEND_WINDOW_MS if open_ms is None else min(SEND_WINDOW_MS, open_ms)
         return TurnGranted(
             order_id=self._turn,
             session_epoch=epoch,
-            send_by_ns=now_ns + SEND_WINDOW_MS * 1_000_000,
+            send_by_ns=now_ns + window_ms * 1_000_000,
         )

@@ -33,7 +33,9 @@ from engine.domain.session.settings import (
     LOCKED_OUT_POLL_MS,
     LOGIN_POLL_MS,
     LOGIN_STATES,
+    OPENING_POLLS_MAX,
     REFUSED_BACK_OFF_MS,
+    SILENT_POLL_MS,
     SessionSettings,
 )
 from engine.domain.session.standing import Standing
@@ -54,6 +56,7 @@ class Login:
         self._fails = 0
         self._refusals = 0
         self._opening = False
+        self._opening_polls = 0
 
     def begin(self) -> _Effects:
         """Ask how things are, unless nothing may be tried."""
@@ -81,7 +84,7 @@ class Login:
 
     def succeed(self) -> _Effects:
         """The brokerage session is open."""
-        self._fails = self._refusals = 0
+        self._fails = self._refusals = self._opening_polls = 0
         self._opening = False
         guarded = self.guard.succeed()
         if guarded is not None:
@@ -106,14 +109,22 @@ class Login:
             f"the brokerage session is opening {status.message}".rstrip(),
         )
         if status.authenticated:
-            self._opening = True
-            yield StartTimer(name="auth", delay_ms=self._standing.calm(AUTH_POLL_MS))
+            yield from self._wait_until_open()
         elif message.call is SessionCall.OPEN_BROKERAGE:
             yield from self._refused(status)
         elif self._opening:
             # It was opened, and is not open: no refusal, but no reason to hurry either.
             self._opening = False
             yield from self._back_off(BACK_OFF_MS)
+        else:
+            yield CallGateway(call=SessionCall.OPEN_BROKERAGE)
+
+    def _wait_until_open(self) -> _Effects:
+        """Look again soon. Some never get open: they are opened once more, taking nobody's."""
+        self._opening = True
+        self._opening_polls += 1
+        if self._opening_polls % OPENING_POLLS_MAX:
+            yield StartTimer(name="auth", delay_ms=self._standing.calm(AUTH_POLL_MS))
         else:
             yield CallGateway(call=SessionCall.OPEN_BROKERAGE)
 
@@ -155,6 +166,8 @@ class Login:
         """Take that nobody could say how the login is."""
         delay_ms = BACK_OFF_MS[min(self._fails, len(BACK_OFF_MS) - 1)]
         self._fails += 1
+        if message.failure.kind is FailureKind.TIMEOUT:
+            delay_ms = min(delay_ms, SILENT_POLL_MS)  # That it failed has taken its time, too.
         if message.failure.kind in {FailureKind.UNREACHABLE, FailureKind.TLS_REFUSED}:
             yield from self.wait(SessionState.DOWN, "GATEWAY_DOWN", message, delay_ms)
         else:

@@ -36,6 +36,7 @@ from engine.domain.messages import (
     LedgerRead,
     OpenStream,
     OrderChanged,
+    OrderRequestEnded,
     OrdersRead,
     PositionsRead,
     ProfitRead,
@@ -64,15 +65,16 @@ from engine.domain.session.login import Login
 from engine.domain.session.orders import SessionOrders
 from engine.domain.session.plan import Plan
 from engine.domain.session.polls import Polls
+from engine.domain.session.pulse import Pulse
 from engine.domain.session.rounds import ACCOUNT_CALLS
 from engine.domain.session.settings import (
     AUTH_POLL_MS,
     BACK_OFF_MS,
     LOGIN_POLL_MS,
     LOGIN_STATES,
+    PROBE_MS,
     STEP_RETRY_MS,
-    SUSPICIOUS_TICKLE_MS,
-    TICKLE_FAILURES_MAX,
+    STREAM_MS_MAX,
     TICKLE_MS,
     SessionSettings,
     login_problem,
@@ -101,7 +103,7 @@ class Session:
         self._orders = SessionOrders()
         self._reads = AccountReads(self._plan, self._login)
         self._polls = Polls(self._standing, self._plan, self._orders)
-        self._tickle_failures = 0
+        self._pulse = Pulse(self._standing, self._plan, self._orders)
         self._now_ns = 0
         self._wall_ns = 0
 
@@ -158,10 +160,12 @@ class Session:
         """Take one message; `now_ns` is the monotonic clock, `wall_ns` the calendar's."""
         self._now_ns, self._wall_ns = now_ns, wall_ns
         before = self._changed()
-        effects = (*self._pass_time(), *self._react(message))
+        heard = self._pulse.listen(message, now_ns)
+        effects = (*self._pass_time(), *heard, *self._react(message))
         for effect in effects:
             if isinstance(effect, CallGateway):
                 self._plan.note_call(effect.call)
+                effects = (*effects, *self._pulse.watch(effect.call))
         effects = (*effects, *self._conclude())
         after = self._changed()
         if after != before:
@@ -179,6 +183,8 @@ class Session:
                 yield from self._auth_read(message)
             case CallFailed():
                 yield from self._failed(message)
+            case OrderRequestEnded():
+                return  # All that counts here is whether it was answered.
             case AccountsRead():
                 yield from self._accounts_read(message)
             case CallDone(call=call):
@@ -220,19 +226,21 @@ class Session:
                 yield from self._lose_brokerage()
             yield from self._login.go_on(message)
             return
-        self._tickle_failures = 0
+        self._pulse.be_steady()
         yield from self._login.succeed()
         if tier in LOGIN_STATES:
             yield from self._warm_up()
-        elif message.call is SessionCall.TICKLE:
-            if tier is SessionState.DEGRADED and self._polls.stream_ready:
-                yield from self._reconcile()
+            return
+        if tier is SessionState.DEGRADED and self._polls.stream_ready:
+            yield from self._reconcile()
+        if message.call is SessionCall.TICKLE:
             yield StartTimer(name="tickle", delay_ms=TICKLE_MS)
 
     def _conclude(self) -> _Effects:
         """See whether the session is ready now, and whether a person has to log in."""
         deadline, standing = self._login.deadline, self._standing
-        reconciling = standing.tier is SessionState.RECONCILING
+        # A keep-alive that failed makes all of it doubtful, until one is answered.
+        reconciling = standing.tier is SessionState.RECONCILING and self._pulse.steady
         if reconciling and self._reads.read_enough(self._now_ns):
             standing.be_ready()
             yield from self._polls.wait()
@@ -252,6 +260,8 @@ class Session:
 
     def _warm_up(self) -> _Effects:
         self.epoch += 1
+        self._pulse.be_steady()
+        self._login.deadline.begin_login()
         self._polls.stop()
         self._standing.enter(
             SessionState.WARMING, "WARMING", "the brokerage session is being primed"
@@ -289,6 +299,8 @@ class Session:
     def _advance(self) -> _Effects:
         """The step in hand is done; go to the next, or read the accounts."""
         step = self._plan.finish()
+        if isinstance(step, OpenStream):
+            yield StartTimer(name="step", delay_ms=STREAM_MS_MAX)
         if step is not None:
             yield step
         elif self._standing.tier is SessionState.RECONCILING:
@@ -330,9 +342,12 @@ class Session:
                 SessionState.GATEWAY_UP, "BROKERAGE_LOST", message, AUTH_POLL_MS
             )
         elif call is SessionCall.TICKLE:
-            yield from self._tickle_failed(message)
+            if (yield from self._pulse.miss(message)):
+                yield from self._drop_to(SessionState.DOWN, "GATEWAY_DOWN", message, BACK_OFF_MS[0])
         elif call in {SessionCall.AUTH_STATUS, SessionCall.OPEN_BROKERAGE}:
             if not logging_in:
+                if self._pulse.is_outlived(message):
+                    return
                 yield from self._lose_brokerage()
             yield from self._login.fail(message)
         elif not current or logging_in:
@@ -371,15 +386,6 @@ class Session:
             yield from self._lose_brokerage()
         yield from self._login.wait(state, code, message, delay_ms)
 
-    def _tickle_failed(self, message: CallFailed) -> _Effects:
-        self._tickle_failures += 1
-        if self._tickle_failures >= TICKLE_FAILURES_MAX:
-            yield from self._drop_to(SessionState.DOWN, "GATEWAY_DOWN", message, BACK_OFF_MS[0])
-            return
-        if self._standing.tier is SessionState.READY:
-            self._standing.enter(SessionState.DEGRADED, "TICKLE_FAILED", message.failure.message)
-        yield StartTimer(name="tickle", delay_ms=SUSPICIOUS_TICKLE_MS)
-
     # --- the stream ----------------------------------------------------------------------
 
     def _streamed(
@@ -399,11 +405,20 @@ class Session:
             case AuthStreamed(authenticated=authenticated, competing=competing):
                 lost = authenticated is False or competing is True
                 if lost and tier not in LOGIN_STATES:
-                    yield from self._login.ask()
+                    yield from self._doubt_login()
             case RowsStreamed():
                 self._polls.streams.tell(message, self._now_ns)
             case _:
                 assert_never(message)
+
+    def _doubt_login(self) -> _Effects:
+        """Give no turns until the gateway has said how the login is."""
+        if self._standing.tier in {SessionState.READY, SessionState.RECONCILING}:
+            self._plan.clear()
+            text = "the stream says that the brokerage session is gone or taken"
+            self._standing.enter(SessionState.DEGRADED, "LOGIN_DOUBTED", text)
+            yield from self._polls.wait()
+        yield from self._login.ask()
 
     # --- time ------------------------------------------------------------------------------
 
@@ -435,7 +450,14 @@ class Session:
             case "auth" if tier in LOGIN_STATES:
                 yield from self._login.ask()
             case "tickle" if tier not in LOGIN_STATES:
-                yield CallGateway(call=SessionCall.TICKLE)
+                yield from self._pulse.beat()
+            case "poll" | "accounts" if self._pulse.doubtful and tier not in LOGIN_STATES:
+                yield StartTimer(name=name, delay_ms=PROBE_MS)
+            case "watch":
+                yield from self._pulse.look()
+            case "step" if isinstance(self._plan.step, OpenStream):
+                text = f"no stream within {STREAM_MS_MAX} ms; polls go on without it"
+                yield from self._polls.degrade("STREAM_NOT_OPEN", text)
             case "step" if self._plan.step is not None:
                 yield self._plan.step
             case "poll":
@@ -452,7 +474,11 @@ class Session:
                 yield ReportAnomaly(machine="session", kind="unknown_timer", detail=name)
 
     def _grant(self) -> _Effects:
-        granted = self._orders.lane.next_turn(self.epoch, self._now_ns) if self.ready else None
+        if not self.ready or self._pulse.doubtful:
+            return
+        hours, lane = self._standing.hours, self._orders.lane
+        open_ms = None if hours is None else (hours.until_ns - self._wall_ns) // 1_000_000
+        granted = lane.next_turn(self.epoch, self._now_ns, open_ms=open_ms)
         if granted is not None:
             yield GrantTurn(granted=granted)
 

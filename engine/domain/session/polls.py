@@ -49,7 +49,8 @@ class Polls:
     @property
     def interval_ms(self) -> int:
         """How long to wait before the next poll."""
-        return self._orders.poll_ms(suspect=self.streams.doubtful)
+        suspect = self.streams.doubtful or not self.stream_ready
+        return self._orders.poll_ms(suspect=suspect)
 
     def begin(self) -> None:
         """A plan reads orders and trades; it is what the stream is held against."""
@@ -100,7 +101,7 @@ class Polls:
             return True
         if self._polling:
             if not message.forced:
-                healthy = self._standing.ready
+                healthy = self._standing.ready and message.complete
                 for order_id, healthy_ms in self._orders.lookups.count_read(
                     now_ns, healthy=healthy
                 ):

@@ -12,6 +12,16 @@ TICKLE_MS: Final = 60_000
 
 SUSPICIOUS_TICKLE_MS: Final = 5_000
 TICKLE_FAILURES_MAX: Final = 3
+PROBE_MS: Final = 3_000
+"""So soon a keep-alive is answered by a gateway that may be silent, or it is silent."""
+
+WATCH_MS: Final = 4_000
+"""After a quick read without an answer for so long, a keep-alive is sent; no sooner."""
+
+PROBE_PAUSE_MS: Final = 1_000
+SILENCE_MS_MAX: Final = 30_000
+"""A gateway that answers no keep-alive for so long is down."""
+
 POLL_BUSY_MS: Final = 10_000
 POLL_IDLE_MS: Final = 60_000
 POLL_LOOKUP_MS: Final = 1_000
@@ -20,7 +30,13 @@ POLL_SUSPECT_MS: Final = 5_000
 
 AUTH_POLL_MS: Final = 1_000
 LOGIN_POLL_MS: Final = 5_000
+SILENT_POLL_MS: Final = 2_000
+"""A gateway that hangs is asked again this soon after the last time was given up."""
+
 STEP_RETRY_MS: Final = 2_000
+OPENING_POLLS_MAX: Final = 60
+"""A brokerage session that is still opening after so many looks is opened once more."""
+
 LOCKED_OUT_POLL_MS: Final = 60_000
 RECONCILE_MS_MAX: Final = 10_000
 """After this long a session is ready although some accounts were not read yet.
@@ -28,6 +44,9 @@ RECONCILE_MS_MAX: Final = 10_000
 Until its positions are known, an account may only reduce what it holds; the others need
 not wait for it.
 """
+
+STREAM_MS_MAX: Final = 15_000
+"""After this long without a stream a session goes on with polls only."""
 
 BACK_OFF_MS: Final = (1_000, 2_000, 4_000, 8_000, 16_000, 30_000)
 REFUSED_BACK_OFF_MS: Final = (2_000, 10_000, 30_000, 60_000)

@@ -77,8 +77,11 @@ class Standing:
             return None
         if self.in_window:
             return self._window_reason()
-        why = self._why or NOT_STARTED
-        text = f"session {self._settings.name} is {self.state}: {why.message}"
+        return self.refusal_because((self._why or NOT_STARTED).message)
+
+    def refusal_because(self, why: str) -> Reason:
+        """Return why no order gets a turn, given why not."""
+        text = f"session {self._settings.name} is {self.state}: {why}"
         return Reason(code="SESSION_NOT_READY", message=text)
 
     def _window_reason(self) -> Reason:

@@ -39,6 +39,8 @@ _LAST, _BID, _ASK_SIZE, _ASK, _BID_SIZE = "31", "84", "85", "86", "88"
 _LAST_SIZE, _VOLUME, _VOLUME_EXACT, _PRIOR_CLOSE, _AVAILABILITY = (
     "7059", "87", "7762", "7741", "6509",
 )  # fmt: skip
+_UPDATED: Final = "_updated"
+_NS_PER_MS: Final = 1_000_000
 _DATA: Final = frozenset(QUOTE_FIELDS) - {_AVAILABILITY}
 _SETTLED: Final = frozenset({_LAST, _BID, _ASK})
 _PRIOR: Final = "C"
@@ -97,7 +99,17 @@ def is_settled(before: Row, row: Row) -> bool:
     left out for ever.
     """
     known = _DATA & row.keys()
-    return known >= _SETTLED or (bool(known) and known == _DATA & before.keys())
+    whole = known >= _SETTLED and _AVAILABILITY in row
+    return whole or (bool(known) and known == _DATA & before.keys())
+
+
+def age_ns(row: Row, wall_ns: int) -> int:
+    """Return how old a row's figures are, by the broker's time of their last change.
+
+    A row that does not say, or says a time to come, is as young as its answer.
+    """
+    updated_ms = loose_number(row, _UPDATED)
+    return 0 if updated_ms is None else max(wall_ns - int(updated_ms) * _NS_PER_MS, 0)
 
 
 def quote(conid: ConId, row: Row, received_ns: int) -> Quote | None:

@@ -51,11 +51,15 @@ def instrument(conid: ConId, document: object) -> ReadInstrument:
     if found != conid:
         message = f"con_id is {found}, asked was {conid}"
         raise BadAnswer(message)
+    sec_type = need_identifier(row, "instrument_type").upper()
+    if sec_type in (OPTION, FUTURE) and not number(row, "multiplier"):
+        message = "multiplier missing, so nobody knows what a contract is worth"
+        raise BadAnswer(message)
     rules = trading_rules(as_row(row.get("rules"), "rules"))
     read = Instrument(
         conid=conid,
         symbol=need_identifier(row, "symbol"),
-        sec_type=need_identifier(row, "instrument_type").upper(),
+        sec_type=sec_type,
         currency=need_identifier(row, "currency"),
         exchange=text(row, "exchange") or "",
         name=sentence(row.get("company_name")),

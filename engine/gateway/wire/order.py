@@ -11,6 +11,7 @@ broker calls failed may be the old one or the new one.
 """
 
 import hashlib
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -42,6 +43,7 @@ _REFUSALS: Final = {
     Step.MODIFY: refusals.modify_refusal_code,
 }
 
+_NAMES_AN_ORDER: Final = re.compile(rb"order_?id", re.IGNORECASE)
 _NO_ORDER: Final = "-1"
 """What the broker writes for the id of an order that it did not make."""
 
@@ -87,7 +89,7 @@ def answer_of_prompt(status: int, body: bytes, broker_order_id: BrokerOrderId) -
 
 
 def _judge(step: Step, status: int, body: bytes) -> Outcome:
-    if status == _TOO_MANY_REQUESTS:
+    if status == _TOO_MANY_REQUESTS and not _NAMES_AN_ORDER.search(body):
         return not_sent("RATE_LIMITED", f"HTTP 429: {excerpt(body)}")
     try:
         document = decode(body)
@@ -132,6 +134,9 @@ def _judge_submit(step: Step, row: Row, body: bytes) -> Outcome:
     if is_prompt(row):
         return _prompted(row)
     broker_order_id = identifier(row, "order_id")
+    asked = question(row)
+    if broker_order_id is not None and asked is not None:
+        return doubt("UNKNOWN_ANSWER", f"acknowledgement and question in one: {excerpt(body)}")
     if broker_order_id is not None:
         status = text(row, "order_status")
         if broker_order_id == _NO_ORDER or (status or "").lower() == "failed":
@@ -143,7 +148,6 @@ def _judge_submit(step: Step, row: Row, body: bytes) -> Outcome:
         return Outcome(
             kind=OutcomeKind.ACK, broker_order_id=BrokerOrderId(broker_order_id), status=status
         )
-    asked = question(row)
     if asked is not None:
         return Outcome(kind=OutcomeKind.QUESTION, question=asked)
     return doubt("UNKNOWN_ANSWER", f"neither acknowledgement nor question: {excerpt(body)}")

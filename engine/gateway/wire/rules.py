@@ -15,6 +15,7 @@ from engine.domain.values import Increment, OrderType, TifRule, TimeInForce
 from engine.gateway.wire.lenient import (
     BadAnswer,
     Row,
+    loose_number,
     need_number,
     need_positive,
     positive,
@@ -84,6 +85,8 @@ def trading_rules(rules: Row) -> TradingRules:
     else:
         own_step = None
     cash_types = _types(rules.get("cqtTypes"), unknown)
+    if _is_magnified(rules):
+        cash_types = ()  # Prices in pence, amounts in pounds: nobody here divides one by the other.
     return TradingRules(
         increments=_increments(rules),
         # `sizeIncrement` is a lot for the arrows of an order form (100 for shares), not the
@@ -144,6 +147,13 @@ def _increments(rules: Row) -> tuple[Increment, ...]:
     if not found:
         found = [Increment(lower_edge=Decimal(0), increment=need_positive(rules, "increment"))]
     return tuple(sorted(found, key=lambda rule: rule.lower_edge))
+
+
+def _is_magnified(rules: Row) -> bool:
+    """Tell whether prices are not in the contract's currency but in a part of it, such as pence."""
+    if rules.get("priceMagnifier") in (None, ""):
+        return False
+    return loose_number(rules, "priceMagnifier") != 1
 
 
 def _fraction(rules: Row) -> Decimal | None:

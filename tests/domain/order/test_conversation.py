@@ -29,40 +29,48 @@ from engine.domain.messages import (
     Step,
     StopLookup,
     StopTimer,
+    SubmitOrder,
     TimerFired,
     TurnRefused,
     WriteRecord,
 )
-from engine.domain.order import MODIFY_NOT_APPLIED, Order
-from engine.domain.order.conversation import ROUNDS_MAX, TURN_WAIT_MS_MAX
-from engine.domain.order.machine import OLD_TERMS_MS
+from engine.domain.order import Order
+from engine.domain.order.conversation import (
+    MARKET_WAIT_MS_MAX,
+    ROUNDS_MAX,
+    TURN_WAIT_MS_MAX,
+)
 from engine.domain.values import (
     BrokerOrderId,
     BrokerStatus,
     Confidence,
     OrderState,
+    OrderType,
     Outcome,
-    OutcomeKind,
     Pending,
     Question,
     QuestionId,
     Reason,
     Source,
     Terms,
+    Ticket,
 )
 from tests.domain.order.samples import (
     ACCOUNT,
     ACK,
+    BODY,
     BROKER_ID,
     CHANGE_BODY,
     NOT_SENT,
     ORDER_ID,
     REFUSED,
     SESSION,
+    TICKET,
     TIMEOUT,
     TURN,
     Played,
     answered,
+    approve,
     ask,
     fill,
     modify,
@@ -100,6 +108,19 @@ def filled(number: int, quantity: int) -> ExecutionSeen:
     return ExecutionSeen(order_id=ORDER_ID, execution=fill(number, quantity), source=Source.STREAM)
 
 
+def prompt(name: str, kind: str = "o163") -> PromptRaised:
+    asked = ask(kind).question
+    assert asked is not None
+    question: Question = replace(asked, question_id=QuestionId(name))
+    return PromptRaised(order_id=ORDER_ID, question=question)
+
+
+def in_doubt() -> Played:
+    played = Played().work().change(NEW)
+    played.tell(answered(TIMEOUT, Step.MODIFY))
+    return played
+
+
 def kinds(effects: tuple[OrderEffect, ...]) -> list[type]:
     return [
         type(effect.record) if isinstance(effect, WriteRecord) else type(effect)
@@ -129,6 +150,35 @@ OLD_SHOWN = (Decimal(10), Decimal(100), Pending.NONE, None)
 NEW_SHOWN = (Decimal(20), Decimal(101), Pending.NONE, None)
 WAITING = (Decimal(10), Decimal(100), Pending.REPLACE, NEW)
 APPLIED = ModifySettled(order_id=ORDER_ID, applied=True, terms=NEW, reason=None)
+
+
+# --- how long a turn is waited for ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ticket", "wait_ms"),
+    [
+        (TICKET, TURN_WAIT_MS_MAX),
+        (replace(TICKET, type=OrderType.MKT, limit_price=None), MARKET_WAIT_MS_MAX),
+        (replace(TICKET, type=OrderType.REL, limit_price=None), MARKET_WAIT_MS_MAX),
+        (
+            replace(TICKET, type=OrderType.REL, limit_price=None, cap_price=Decimal(101)),
+            TURN_WAIT_MS_MAX,
+        ),
+    ],
+)
+def test_an_order_without_a_price_of_its_own_waits_shortly(ticket: Ticket, wait_ms: int) -> None:
+    played = Played()
+    played.tell(SubmitOrder(approved=approve(ticket=ticket), body=BODY))
+
+    waits = played.commit(SubmitOrder)
+    played.tell(TimerFired(name="turn"))
+
+    reason = played.order.view().reason
+    assert StartTimer(name="turn", delay_ms=wait_ms) in waits
+    assert played.order.state is OrderState.EXPIRED
+    assert reason is not None
+    assert reason.message == f"no turn to send within {wait_ms} ms; nothing was sent"
 
 
 # --- a modify that goes well -------------------------------------------------------------
@@ -330,7 +380,11 @@ def test_a_question_about_a_modify_that_is_not_listed_is_declined_and_the_order_
     settled = settlement(effects)
     assert settled is not None
     assert settled.reason is not None
-    assert settled.reason.code == "QUESTION_DECLINED"
+    assert settled.reason == Reason(
+        code="QUESTION_DECLINED",
+        message="the broker's question o10138 (Are you sure?) about the change was declined;"
+        " see broker_messages",
+    )
     assert shown(played.order) == OLD_SHOWN
     assert played.order.state is OrderState.ACCEPTED
 
@@ -355,9 +409,9 @@ def test_the_questions_of_a_modify_are_counted_from_one_again() -> None:
     assert played.order.view().wanted == NEW
 
 
-def test_a_question_about_a_change_that_the_rows_have_settled_is_not_answered() -> None:
+def test_a_question_about_a_change_that_the_fills_have_settled_is_not_answered() -> None:
     played = Played().work().change(NEW)
-    played.tell(seen(shows=NEW, source=Source.STREAM))
+    played.tell(filled(1, 12))
 
     effects = played.tell(answered(ask("o163"), Step.MODIFY))
 
@@ -369,7 +423,7 @@ def test_a_decision_about_a_change_that_is_over_is_not_sent() -> None:
     played = Played().work().change(NEW)
     played.tell(answered(ask("o163"), Step.MODIFY))
 
-    settled = played.tell(seen(shows=NEW, source=Source.STREAM))
+    settled = played.tell(filled(1, 12))
 
     assert RELEASE in settled
     assert played.commit(ReplyDecided) == ()
@@ -388,6 +442,20 @@ def test_a_reply_about_a_modify_without_an_answer_leaves_doubt(outcome: Outcome)
     assert shown(played.order) == WAITING
 
 
+def test_a_yes_that_is_answered_with_a_failed_order_leaves_doubt() -> None:
+    played = Played().work().change(NEW)
+    played.tell(answered(ask("o163"), Step.MODIFY))
+    played.commit(ReplyDecided)
+    failed = replace(REFUSED, reason=Reason(code="ORDER_FAILED", message="Failed"))
+
+    effects = played.tell(answered(failed, Step.REPLY))
+
+    assert LOOKUP in effects
+    assert RELEASE in effects
+    assert shown(played.order) == WAITING
+    assert played.order.view().confidence is Confidence.UNCONFIRMED
+
+
 def test_a_reply_about_a_modify_that_cannot_be_written_leaves_doubt() -> None:
     played = Played().work().change(NEW)
     played.tell(answered(ask("o163"), Step.MODIFY))
@@ -396,200 +464,6 @@ def test_a_reply_about_a_modify_that_cannot_be_written_leaves_doubt() -> None:
     effects = played.tell(RecordFailed(order_id=ORDER_ID, record="ReplyDecided", reason=reason))
 
     assert kinds(effects) == [OrderDoubted, RequestLookup, ReleaseTurn, ReportAnomaly]
-
-
-# --- doubt, and what ends it ---------------------------------------------------------------
-
-
-def in_doubt() -> Played:
-    played = Played().work().change(NEW)
-    played.tell(answered(TIMEOUT, Step.MODIFY))
-    return played
-
-
-def test_silence_leaves_the_change_open_and_sends_nothing_again() -> None:
-    played = Played().work().change(NEW)
-
-    effects = played.tell(answered(TIMEOUT, Step.MODIFY))
-
-    assert [effect for effect in effects if not isinstance(effect, WriteRecord)] == [
-        LOOKUP,
-        RELEASE,
-    ]
-    assert shown(played.order) == WAITING
-    assert played.order.state is OrderState.ACCEPTED
-    assert played.order.view().confidence is Confidence.UNCONFIRMED
-    assert played.tell(TURN) == (RELEASE,)
-
-
-@pytest.mark.parametrize("source", list(Source))
-def test_a_row_with_the_new_terms_settles_the_change(source: Source) -> None:
-    played = in_doubt()
-
-    effects = played.tell(seen(source=source, shows=NEW))
-
-    assert settlement(effects) == APPLIED
-    assert StopLookup(order_id=ORDER_ID, session=SESSION) in effects
-    assert shown(played.order) == NEW_SHOWN
-    assert played.order.view().confidence is Confidence.CONFIRMED
-
-
-def test_the_old_terms_prove_something_only_after_a_minute_of_polls() -> None:
-    played = in_doubt()
-
-    first = played.tell(seen(shows=OLD))
-    before = played.tell(seen(shows=OLD))
-    after = played.tell(TimerFired(name="modify"))
-
-    assert StartTimer(name="modify", delay_ms=OLD_TERMS_MS) in first
-    assert before == ()
-    settled = settlement(after)
-    assert settled is not None
-    assert settled.reason is not None
-    assert (settled.applied, settled.terms, settled.reason.code) == (
-        False,
-        OLD,
-        MODIFY_NOT_APPLIED,
-    )
-    assert shown(played.order) == OLD_SHOWN
-
-
-def test_one_row_of_a_minute_ago_proves_nothing() -> None:
-    played = in_doubt()
-    played.tell(seen(shows=OLD))
-
-    effects = played.tell(TimerFired(name="modify"))
-    again = played.tell(seen(shows=OLD))
-
-    assert effects == ()
-    assert again == (StartTimer(name="modify", delay_ms=OLD_TERMS_MS),)
-
-
-def test_old_terms_on_the_stream_prove_nothing() -> None:
-    played = in_doubt()
-
-    effects = played.tell(seen(source=Source.STREAM, shows=OLD))
-
-    assert not any(isinstance(effect, StartTimer) for effect in effects)
-
-
-def test_new_terms_end_the_wait_for_old_ones() -> None:
-    played = in_doubt()
-    played.tell(seen(shows=OLD))
-
-    effects = played.tell(seen(shows=NEW))
-
-    assert StopTimer(name="modify") in effects
-    assert played.tell(TimerFired(name="modify")) == ()
-
-
-def test_terms_that_came_into_force_after_all_are_adopted_loudly() -> None:
-    played = in_doubt()
-    for message in (seen(shows=OLD), seen(shows=OLD), TimerFired(name="modify")):
-        played.tell(message)
-
-    effects = played.tell(seen(shows=NEW))
-
-    assert anomalies(effects) == ["modified_late"]
-    assert settlement(effects) == APPLIED
-    assert shown(played.order) == NEW_SHOWN
-    assert shown(played.replayed()) == NEW_SHOWN
-
-
-def test_a_row_of_other_terms_proves_nothing() -> None:
-    played = in_doubt()
-    played.tell(seen(shows=terms(15, "100.5")))
-
-    assert shown(played.order) == WAITING
-
-
-def test_more_fills_than_the_old_quantity_prove_the_new_one() -> None:
-    played = in_doubt()
-
-    effects = played.tell(filled(1, 12))
-
-    assert settlement(effects) == APPLIED
-    assert played.order.state is OrderState.PARTIALLY_FILLED
-    assert anomalies(effects) == []
-
-
-def test_an_answer_about_another_order_leaves_doubt_loudly() -> None:
-    played = Played().work().change(NEW)
-    other = replace(ACK, broker_order_id=BrokerOrderId("7"))
-
-    effects = played.tell(answered(other, Step.MODIFY))
-
-    assert anomalies(effects) == ["modify_other_order"]
-    assert LOOKUP in effects
-    assert RELEASE in effects
-    assert shown(played.order) == WAITING
-    assert played.order.view().broker_order_id == BROKER_ID
-
-
-def test_a_change_that_stays_unproven_is_reported_and_looked_for_again() -> None:
-    played = in_doubt()
-
-    effects = played.tell(TimerFired(name="park"))
-
-    assert anomalies(effects) == ["modify_unproven"]
-    assert LOOKUP in effects
-    assert played.order.state is OrderState.ACCEPTED
-
-
-# --- fills while a modify is open ------------------------------------------------------------
-
-
-def test_the_old_quantity_is_not_the_end_while_more_may_be_in_force() -> None:
-    played = Played().work().change(NEW)
-
-    played.tell(filled(1, 10))
-    before = played.order.state
-    played.tell(answered(REFUSED, Step.MODIFY))
-
-    assert before is OrderState.PARTIALLY_FILLED
-    assert played.order.state is OrderState.FILLED
-
-
-def test_the_brokers_filled_ends_the_order_with_the_old_quantity() -> None:
-    played = in_doubt()
-    played.tell(filled(1, 10))
-
-    played.tell(seen(BrokerStatus.FILLED, filled=10))
-
-    view = played.order.view()
-    assert (view.state, view.quantity, view.pending) == (
-        OrderState.FILLED,
-        Decimal(10),
-        Pending.NONE,
-    )
-
-
-def test_a_smaller_quantity_that_is_confirmed_after_its_fills_ends_the_order() -> None:
-    played = Played().work().change(terms(5))
-    played.tell(filled(1, 5))
-    before = played.order.state
-
-    played.tell(answered(ACK, Step.MODIFY))
-
-    view = played.order.view()
-    assert before is OrderState.PARTIALLY_FILLED
-    assert (view.state, view.quantity, view.remaining_quantity) == (
-        OrderState.FILLED,
-        Decimal(5),
-        Decimal(0),
-    )
-
-
-def test_an_end_ends_the_change_and_its_answer_the_turn() -> None:
-    played = Played().work().change(NEW)
-
-    ended = played.tell(seen(BrokerStatus.CANCELLED, Source.STREAM))
-    answer = played.tell(answered(REFUSED, Step.MODIFY))
-
-    assert RELEASE not in ended
-    assert RELEASE in answer
-    assert settlement(answer) is None
-    assert played.order.view().pending is Pending.NONE
 
 
 # --- a cancel overtakes ----------------------------------------------------------------------
@@ -701,131 +575,76 @@ def test_the_answer_to_the_modify_of_a_failed_actor_settles_it_and_ends_the_turn
     assert restarted.view().confidence is Confidence.CONFIRMED
 
 
-# --- prompts ---------------------------------------------------------------------------------
+OTHER = replace(ACK, broker_order_id=BrokerOrderId("7"))
+FAILED = replace(REFUSED, reason=Reason(code="ORDER_FAILED", message="Failed"))
+ANSWERS = [ACK, OTHER, ask("o163"), ask("o999"), REFUSED, FAILED, NOT_SENT, TIMEOUT]
+MEANWHILE: tuple[OrderMessage | None, ...] = (
+    None,
+    CANCEL,
+    filled(1, 12),
+    filled(1, 20),
+    seen(BrokerStatus.CANCELLED, Source.STREAM),
+    seen(shows=NEW),
+    prompt("p-1"),
+    TimerFired(name="turn"),
+    TimerFired(name="park"),
+)
 
 
-def prompt(name: str, kind: str = "o163") -> PromptRaised:
-    asked = ask(kind).question
-    assert asked is not None
-    question: Question = replace(asked, question_id=QuestionId(name))
-    return PromptRaised(order_id=ORDER_ID, question=question)
+def talk(played: Played, meanwhile: OrderMessage | None, after: int, *replies: Outcome) -> None:
+    """Play a modify's conversation to its last answer; something else comes in between."""
+    played.change(NEW)
+    step = Step.MODIFY
+    for number, outcome in enumerate(replies):
+        if number == after and meanwhile is not None:
+            played.tell(meanwhile)
+            played.commit(CancelOrder)
+        if not played.order.has_turn:
+            return
+        played.tell(answered(outcome, step))
+        if outcome.question is None:
+            return
+        played.commit(ReplyDecided)
+        step = Step.REPLY
 
 
-@pytest.mark.parametrize(("kind", "confirmed"), [("o163", True), ("p12", False)])
-def test_a_prompt_is_answered_by_the_policy_after_two_records(
-    kind: str, *, confirmed: bool
+@pytest.mark.parametrize("meanwhile", MEANWHILE, ids=str)
+@pytest.mark.parametrize("after", [0, 1])
+def test_no_answer_keeps_the_lane_or_leaves_a_change_that_nobody_looks_for(
+    meanwhile: OrderMessage | None, after: int
 ) -> None:
-    played = Played().work()
+    for first, second in itertools.product(ANSWERS, ANSWERS):
+        played = Played().work()
 
-    raised = played.tell(prompt("p-1", kind))
-    replied = played.commit(ReplyDecided)
-    answer = played.tell(answered(Outcome(kind=OutcomeKind.ACK), Step.REPLY))
+        talk(played, meanwhile, after, first, second, TIMEOUT)
 
-    assert kinds(raised) == [PromptRaised, ReplyDecided]
-    assert replied == (
-        ReplyAtBroker(
-            order_id=ORDER_ID,
-            session=SESSION,
-            question_id=QuestionId("p-1"),
-            confirmed=confirmed,
-        ),
-    )
-    assert [type(effect) for effect in answer] == [WriteRecord]
-    assert played.order.state is OrderState.ACCEPTED
+        order = played.order
+        assert not order.has_turn, (first, second)
+        assert order.change is None or (order.change.doubtful and order.is_looked_for)
+        assert played.replayed().view() == order.view()
 
 
-def test_a_prompt_that_comes_again_is_answered_once() -> None:
-    played = Played().work()
-    played.tell(prompt("p-1"))
-    played.commit(ReplyDecided)
-    during = played.tell(prompt("p-1"))
-    played.tell(answered(Outcome(kind=OutcomeKind.ACK), Step.REPLY))
-
-    assert (during, played.tell(prompt("p-1"))) == ((), ())
-    restarted = played.replayed()
-    restarted.resume(5_000)
-    assert restarted.handle(prompt("p-1"), 6_000) == ()
-
-
-def test_a_second_prompt_waits_for_the_answer_to_the_first() -> None:
-    played = Played().work()
-    played.tell(prompt("p-1"))
-
-    during = played.tell(prompt("p-2"))
-    third = played.tell(prompt("p-3"))
-    played.commit(ReplyDecided)
-    after = played.tell(answered(Outcome(kind=OutcomeKind.ACK), Step.REPLY))
-
-    assert during == ()
-    assert anomalies(third) == ["prompt_dropped"]
-    assert kinds(after)[1:] == [PromptRaised, ReplyDecided]
-
-
-@pytest.mark.parametrize("outcome", [TIMEOUT, REFUSED, NOT_SENT])
-def test_a_prompt_whose_answer_did_not_arrive_changes_nothing_and_makes_us_look(
-    outcome: Outcome,
+@pytest.mark.parametrize("answer", ANSWERS, ids=str)
+@pytest.mark.parametrize("asked", [False, True])
+def test_an_actor_that_fails_while_it_talks_gives_the_lane_back_with_the_answer(
+    answer: Outcome, *, asked: bool
 ) -> None:
-    played = Played().work()
-    played.tell(prompt("p-1"))
-    played.commit(ReplyDecided)
-
-    effects = played.tell(answered(outcome, Step.REPLY))
-
-    assert anomalies(effects) == ["prompt_unanswered"]
-    assert LOOKUP in effects
-    assert played.order.state is OrderState.ACCEPTED
-
-
-def test_a_prompt_waits_until_the_conversation_is_over() -> None:
     played = Played().work().change(NEW)
+    if asked:
+        played.tell(answered(ask("o163"), Step.MODIFY))
+        played.commit(ReplyDecided)
+    played.order = played.replayed()
+    played.order.resume(5_000, failed="boom", on_wire=True)
+    had = played.order.has_turn
 
-    during = played.tell(prompt("p-1"))
-    after = played.tell(answered(ACK, Step.MODIFY))
+    played.tell(answered(answer, Step.REPLY if asked else Step.MODIFY))
+    if answer.question is not None:
+        played.commit(ReplyDecided)
+        played.tell(answered(TIMEOUT, Step.REPLY))
 
-    assert during == ()
-    assert kinds(after)[-2:] == [PromptRaised, ReplyDecided]
-
-
-def test_a_prompt_about_an_order_that_is_being_cancelled_is_declined() -> None:
-    played = Played().work()
-    played.tell(CANCEL)
-    played.tell(prompt("p-1"))
-
-    (reply,) = played.commit(ReplyDecided)
-
-    assert isinstance(reply, ReplyAtBroker)
-    assert not reply.confirmed
-
-
-def test_a_prompt_about_an_order_that_is_over_is_left_alone() -> None:
-    played = Played().work()
-    played.tell(filled(1, 10))
-
-    assert played.tell(prompt("p-1")) == ()
-
-
-def test_prompts_without_end_are_declined_in_the_end() -> None:
-    played = Played().work()
-    answers = []
-    for number in range(ROUNDS_MAX + 1):
-        played.tell(prompt(f"p-{number}"))
-        (reply,) = played.commit(ReplyDecided)
-        assert isinstance(reply, ReplyAtBroker)
-        answers.append(reply.confirmed)
-        played.tell(answered(Outcome(kind=OutcomeKind.ACK), Step.REPLY))
-
-    assert answers == [True] * ROUNDS_MAX + [False]
-
-
-def test_a_prompt_whose_decision_cannot_be_written_is_not_answered() -> None:
-    played = Played().work()
-    played.tell(prompt("p-1"))
-    reason = Reason(code="JOURNAL_BACKLOG", message="10,000 records wait")
-
-    effects = played.tell(RecordFailed(order_id=ORDER_ID, record="ReplyDecided", reason=reason))
-
-    assert [type(effect) for effect in effects] == [ReportAnomaly]
-    assert kinds(played.tell(prompt("p-2"))) == [PromptRaised, ReplyDecided]
+    assert had
+    assert not played.order.has_turn
+    assert played.order.change is None or played.order.is_looked_for
 
 
 # --- whatever the order of the news ----------------------------------------------------------

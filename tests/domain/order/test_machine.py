@@ -41,7 +41,7 @@ from engine.domain.messages import (
 )
 from engine.domain.order import TRANSITIONS, Order
 from engine.domain.order.conversation import ROUNDS_MAX, TURN_WAIT_MS_MAX
-from engine.domain.order.recorder import CANCEL_RETRY_MS
+from engine.domain.order.merge import INACTIVE_NS
 from engine.domain.values import (
     TERMINAL,
     AccountId,
@@ -302,8 +302,11 @@ def test_a_listed_question_is_accepted_after_the_decision_is_durable() -> None:
     assert [effect.confirmed for effect in replied if isinstance(effect, ReplyAtBroker)] == [True]
 
 
-@pytest.mark.parametrize("kinds", [("o354",), ("o163", "o354"), ()])
-def test_a_question_that_is_not_listed_is_declined(kinds: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("kinds", "named"),
+    [(("o354",), "o354"), (("o163", "o354"), "o163, o354"), ((), "without an id")],
+)
+def test_a_question_that_is_not_listed_is_declined(kinds: tuple[str, ...], named: str) -> None:
     played = Played().send()
     played.tell(answered(ask(*kinds)))
 
@@ -312,9 +315,11 @@ def test_a_question_that_is_not_listed_is_declined(kinds: tuple[str, ...]) -> No
 
     assert [effect.confirmed for effect in replied if isinstance(effect, ReplyAtBroker)] == [False]
     assert played.order.state is OrderState.REJECTED
-    reason = played.order.view().reason
-    assert reason is not None
-    assert reason.code == "QUESTION_DECLINED"
+    assert played.order.view().reason == Reason(
+        code="QUESTION_DECLINED",
+        message=f"the broker's question {named} (Are you sure?) about the order was declined;"
+        " see broker_messages",
+    )
 
 
 def test_questions_without_end_are_declined_in_the_end() -> None:
@@ -470,8 +475,25 @@ def test_inactive_on_the_stream_only_proves_that_the_order_is_known() -> None:
     assert played.order.state is OrderState.PENDING_NEW
 
 
+def test_inactive_in_a_poll_right_after_the_answer_is_the_first_word_too() -> None:
+    played = Played().work()
+    first = played.order.state
+
+    early = played.tell(seen(BrokerStatus.INACTIVE, Source.POLL))
+    played.now_ns += INACTIVE_NS - 3
+    not_yet = played.tell(seen(BrokerStatus.INACTIVE, Source.POLL))
+    known = played.order.state
+    played.tell(seen(BrokerStatus.INACTIVE, Source.POLL))
+
+    assert (early, not_yet) == ((), ())
+    assert (first, known) == (OrderState.ACCEPTED, OrderState.ACCEPTED)
+    assert played.order.state is OrderState.SUSPENDED
+    assert played.replayed().view() == played.order.view()
+
+
 def test_inactive_over_rest_suspends_and_can_be_revived() -> None:
     played = Played().work()
+    played.now_ns += INACTIVE_NS
 
     played.tell(seen(BrokerStatus.INACTIVE, Source.POLL))
     suspended = played.order.state
@@ -533,101 +555,6 @@ def test_a_late_row_does_not_revive_what_is_over() -> None:
     effects = played.tell(seen(BrokerStatus.SUBMITTED))
 
     assert effects == ()
-    assert played.order.state is OrderState.CANCELLED
-
-
-# --- cancels -----------------------------------------------------------------------------
-
-
-def test_a_cancel_is_durable_before_it_is_sent_and_is_repeated() -> None:
-    played = Played().work()
-
-    asked = played.tell(CANCEL)
-    sent = played.commit(CancelOrder)
-    again = played.tell(TimerFired(name="cancel"))
-
-    assert [type(effect) for effect in asked] == [WriteRecord]
-    assert played.order.view().pending is Pending.CANCEL
-    assert sent == (CANCEL_AT_BROKER, StartTimer(name="cancel", delay_ms=CANCEL_RETRY_MS[0]))
-    assert again == (CANCEL_AT_BROKER, StartTimer(name="cancel", delay_ms=CANCEL_RETRY_MS[1]))
-
-
-def test_a_cancel_of_an_unsent_order_ends_it_here() -> None:
-    played = Played()
-    played.tell(INTENT)
-    played.commit(SubmitOrder)
-
-    effects = played.tell(CANCEL)
-
-    assert RELEASE in effects
-    assert played.order.state is OrderState.CANCELLED
-    assert not any(isinstance(effect, CancelAtBroker) for effect in effects)
-
-
-def test_a_cancel_of_a_doubtful_order_fires_once_it_is_seen() -> None:
-    played = Played().send()
-    played.tell(answered(TIMEOUT))
-    played.tell(CANCEL)
-    before = played.commit(CancelOrder)
-
-    effects = played.tell(seen(BrokerStatus.SUBMITTED, Source.LOOKUP))
-
-    assert before == ()
-    assert CANCEL_AT_BROKER in effects
-
-
-def test_a_second_cancel_changes_nothing() -> None:
-    played = Played().work()
-    played.tell(CANCEL)
-
-    assert played.tell(CANCEL) == ()
-
-
-def test_a_receipt_is_not_a_cancel() -> None:
-    played = Played().work()
-    played.tell(CANCEL)
-    played.commit(CancelOrder)
-
-    played.tell(answered(Outcome(kind=OutcomeKind.ACK, broker_order_id=BROKER_ID), Step.CANCEL))
-
-    assert played.order.state is OrderState.ACCEPTED
-    assert played.order.view().pending is Pending.CANCEL
-
-
-def test_a_refused_cancel_proves_nothing_and_makes_us_look() -> None:
-    played = Played().work()
-    played.tell(CANCEL)
-    played.commit(CancelOrder)
-
-    effects = played.tell(answered(REFUSED, Step.CANCEL))
-
-    assert RequestLookup(order_id=ORDER_ID, session=SESSION) in effects
-    assert played.order.state is OrderState.ACCEPTED
-    assert played.order.view().pending is Pending.NONE
-
-
-def test_a_cancel_that_loses_the_race_ends_filled() -> None:
-    played = Played().work()
-    played.tell(CANCEL)
-    played.commit(CancelOrder)
-
-    played.tell(filled(1, 10))
-
-    view = played.order.view()
-    assert (view.state, view.pending) == (OrderState.FILLED, Pending.NONE)
-
-
-def test_a_cancel_while_the_attempt_is_written_is_never_sent() -> None:
-    played = Played()
-    played.tell(INTENT)
-    played.commit(SubmitOrder)
-    played.tell(TURN)
-    played.tell(CANCEL)
-
-    effects = played.commit(AttemptStarted)
-
-    assert RELEASE in effects
-    assert not any(isinstance(effect, PlaceAtBroker) for effect in played.effects)
     assert played.order.state is OrderState.CANCELLED
 
 

@@ -16,6 +16,7 @@ from engine.domain.values import (
     OrderType,
     Pending,
     Reason,
+    Side,
     Terms,
     Ticket,
     TradingState,
@@ -279,6 +280,18 @@ def test_a_change_makes_no_order_more() -> None:
     assert refusal(risk, change(terms(11), shown)) is None
 
 
+def test_a_reducing_order_that_was_not_counted_is_when_it_grows_beyond() -> None:
+    risk = ready_risk(position(10), within=limits({"working.max_total": 1}))
+    sell = replace(BUY, side=Side.SELL)
+    working(risk, BUY, number=2)
+    shown = working(risk, sell, number=3)
+
+    grown = refusal(risk, change(terms(30), shown, sell))
+    moved = refusal(risk, change(terms(10, 101), shown, sell))
+
+    assert (grown, moved) == (Code.MAX_OPEN_ORDERS, None)
+
+
 @pytest.mark.parametrize("state", [OrderState.IN_DOUBT, OrderState.FILLED, OrderState.SUBMITTING])
 def test_only_a_live_order_can_be_changed(state: OrderState) -> None:
     risk = ready_risk()
@@ -310,6 +323,17 @@ def test_one_change_at_a_time() -> None:
     found.append(refusal(risk, change(terms(12), replace(shown, quantity=Decimal(15)))))
 
     assert found == [Code.REPLACE_PENDING, Code.REPLACE_PENDING, None]
+
+
+def test_a_rebuilt_risk_lets_no_second_change_pass_beside_an_open_one() -> None:
+    risk = ready_risk()
+    shown = replace(view(1, BUY, seq=10), wanted=terms(15), pending=Pending.REPLACE)
+    risk.handle(OrderChanged(view=shown))
+
+    second = refusal(risk, change(terms(20), shown))
+
+    assert second == Code.REPLACE_PENDING
+    assert risk.exposure(CONID).working_buy == 15
 
 
 def test_a_change_that_never_reached_its_order_blocks_no_other_and_stays_reserved() -> None:

@@ -111,7 +111,7 @@ def test_a_fill_that_follows_a_read_counts_whatever_its_date(skew: int) -> None:
 
     exposure = risk.exposure(CONID)
     assert exposure.worst(Side.BUY, NOTHING) == 100
-    assert exposure.doubt == Doubt(below=Decimal(100))
+    assert (exposure.lowest, exposure.highest) == (Decimal(0), Decimal(100))
 
 
 def test_a_replay_of_old_executions_is_one_message_and_moves_nothing() -> None:

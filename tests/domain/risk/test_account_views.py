@@ -116,6 +116,8 @@ def test_positions_show_the_brokers_values_while_they_are_true() -> None:
         conid=CONID,
         symbol="AAPL",
         quantity=Decimal(10),
+        lowest=Decimal(10),
+        highest=Decimal(10),
         working_buy=Decimal(10),
         working_sell=Decimal(0),
         average_price=Decimal(90),
@@ -130,6 +132,8 @@ def test_positions_show_the_brokers_values_while_they_are_true() -> None:
         replace(
             expected,
             quantity=Decimal(14),
+            lowest=Decimal(10),
+            highest=Decimal(14),
             working_buy=Decimal(6),
             average_price=None,
             market_value=None,

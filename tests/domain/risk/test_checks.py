@@ -315,6 +315,16 @@ def test_r13_a_spread_up_to_the_limit_passes() -> None:
     )
 
 
+def test_r13_a_spread_is_compared_exactly_and_shown_in_tenths_never_as_allowed() -> None:
+    wide = replace(MARKET, quote=replace(QUOTE, bid=Decimal("99.97"), ask=Decimal(101)))
+    hardly = replace(MARKET, quote=replace(QUOTE, bid=Decimal("99.9"), ask=Decimal("100.1001")))
+
+    assert message(c.check_market_order(wide)).startswith("account=DU1234567 spread=102.6 bps ")
+    assert message(c.check_market_order(hardly)).startswith(
+        "account=DU1234567 spread=20.1 bps limit=20 bps"
+    )
+
+
 def test_r13_a_locked_market_passes_and_a_crossed_one_does_not() -> None:
     locked = replace(MARKET, quote=replace(QUOTE, bid=QUOTE.ask))
     crossed = replace(MARKET, quote=replace(QUOTE, bid=Decimal(101)))

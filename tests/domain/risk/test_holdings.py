@@ -156,6 +156,37 @@ def test_a_read_that_leaves_no_more_in_doubt_than_the_last_one_is_taken() -> Non
     assert holdings.doubt(CONID) == Doubt(below=Decimal(7))
 
 
+def test_a_read_that_settles_nothing_is_not_taken() -> None:
+    holdings = holdings_of(0)
+    for second in (1, 2, 3):
+        holdings.fill(filled(f"e-{second}.01", 10, second=second))
+    assert holdings.doubt(CONID) == Doubt(below=Decimal(30))
+
+    unsure = [holdings.is_unsure(read(position(30), second=second)) for second in (4, 6, 7, 9)]
+
+    assert unsure == [True, True, False, False], "from 7 on, the first fill is surely in it"
+    assert holdings.quantity(CONID) == 30
+    holdings.replace(read(position(30), second=9))
+    assert holdings.quantity(CONID) == 30
+    assert holdings.doubtful == 0
+
+
+def test_an_account_that_never_stops_trading_is_read_all_the_same() -> None:
+    holdings = holdings_of(0)
+    for second in range(1, 60):
+        holdings.fill(filled(f"e-{second}.01", 1, second=second))
+    for number in range(6):
+        holdings.fill(filled(f"x-{number}.01", 1, second=58))
+    before, later = holdings.doubtful, read(position(65), second=60)
+
+    taken = not holdings.is_unsure(later)
+    holdings.replace(later)
+
+    assert taken
+    assert (before, holdings.doubtful) == (11, 11)
+    assert holdings.quantity(CONID) == 66, "the last second's is likelier not in it"
+
+
 def test_the_first_read_is_taken_whatever_it_leaves_in_doubt() -> None:
     holdings = Holdings()
     holdings.fill(filled("a", 30, second=0, seen=99))
@@ -167,20 +198,33 @@ def test_the_first_read_is_taken_whatever_it_leaves_in_doubt() -> None:
 
     assert holdings.quantity(CONID) == 137
     assert holdings.doubt(CONID) == Doubt(below=Decimal(7))
+    assert holdings.doubtful == 1
+
+
+def test_what_filled_just_before_the_first_read_is_likelier_in_it() -> None:
+    holdings = Holdings()
+    holdings.fill(filled("a", 30, second=97))
+
+    holdings.replace(read(position(30), second=100))
+
+    assert holdings.quantity(CONID) == 30
+    assert holdings.doubt(CONID) == Doubt(above=Decimal(30))
 
 
 @pytest.mark.parametrize(
     ("side", "second", "seen", "quantity", "doubt"),
     [
         (Side.BUY, 84, 102, 100, NO_DOUBT),
-        (Side.BUY, 85, 102, 130, Doubt(below=Decimal(30))),
-        (Side.SELL, 85, 102, 70, Doubt(above=Decimal(30))),
+        (Side.BUY, 85, 102, 100, Doubt(above=Decimal(30))),
+        (Side.SELL, 85, 102, 100, Doubt(below=Decimal(30))),
+        (Side.BUY, 98, 102, 100, Doubt(above=Decimal(30))),
+        (Side.BUY, 99, 102, 130, Doubt(below=Decimal(30))),
         (Side.BUY, 100, 200, 130, Doubt(below=Decimal(30))),
         (Side.SELL, 111, 111, 70, Doubt(above=Decimal(30))),
         (Side.SELL, 112, 112, 70, NO_DOUBT),
     ],
 )
-def test_a_fill_told_after_a_read_is_counted_unless_the_read_surely_has_it(
+def test_a_fill_told_after_a_read_is_counted_unless_the_read_likelier_has_it(
     side: Side, second: int, seen: int, quantity: int, doubt: Doubt
 ) -> None:
     holdings = Holdings()

@@ -17,6 +17,7 @@ from engine.domain.values import (
     Increment,
     OrderType,
     Reason,
+    Side,
     Terms,
     Ticket,
     TifRule,
@@ -86,11 +87,24 @@ def test_r16_a_cash_quantity_goes_only_with_the_types_of_the_rules() -> None:
         return message(check_order_type(replace(with_ticket(CASH_BUY), instrument=instrument)))
 
     assert refusal(limit_only) == (
-        "account=DU1234567 order_type=MKT needs a quantity, or one of LMT"
+        "account=DU1234567 order_type=MKT needs a quantity, or with a cash_quantity one of LMT"
     )
-    assert refusal(never).startswith("account=DU1234567 order_type=MKT needs a quantity")
+    for instrument in (never, replace(ANYTHING, cash_types=())):
+        assert refusal(instrument) == (
+            "account=DU1234567 order_type=MKT needs a quantity: the contract takes no cash_quantity"
+        )
     assert refusal(euros) == "account=DU1234567 currency=USD needs a contract that is priced in EUR"
     assert check_order_type(with_ticket(CASH_BUY)).passed
+
+
+def test_r16_an_amount_of_money_is_only_bought_for() -> None:
+    sold = replace(CASH_BUY, side=Side.SELL)
+
+    assert check_order_type(with_ticket(sold)).reason == Reason(
+        code="CASH_QUANTITY_UNSUPPORTED",
+        message="account=DU1234567 side=SELL"
+        " needs a quantity: the broker takes a cash_quantity only to buy",
+    )
 
 
 @pytest.mark.parametrize("tif", [tif for tif in TimeInForce if tif is not TimeInForce.GTD])
@@ -109,7 +123,7 @@ def test_r15_gtd_is_refused_whatever_the_rules_say() -> None:
 
 
 def test_r15_a_time_in_force_that_the_rules_do_not_name_is_refused() -> None:
-    rules = (TifRule(tif=TimeInForce.DAY), TifRule(tif=TimeInForce.IOC))
+    rules = tuple(TifRule(tif=TimeInForce(name)) for name in ("DAY", "GTD", "IOC"))
     inputs = replace(
         with_ticket(replace(BUY, tif=TimeInForce.GTC)), instrument=replace(ANYTHING, tifs=rules)
     )
@@ -319,7 +333,7 @@ def test_r06_a_price_belongs_to_limit_orders_only() -> None:
     [
         ("1", None),
         ("10.00", None),
-        ("1.5", Code.QTY_INVALID_LOT),
+        ("1.5", Code.FRACTION_UNSUPPORTED),
         ("0", Code.QTY_BELOW_MIN),
         ("-5", Code.QTY_BELOW_MIN),
         ("NaN", Code.QTY_BELOW_MIN),
@@ -349,9 +363,28 @@ def test_r07_fractions_pass_where_the_contract_has_them() -> None:
         code="FRACTION_UNSUPPORTED",
         message="account=DU1234567 quantity=0.5 needs whole units, or one of MKT",
     )
-    assert message(check_quantity(replace(inputs, instrument=INSTRUMENT))) == (
-        "account=DU1234567 quantity=0.5 needs a multiple of 1 units"
+    assert check_quantity(replace(inputs, instrument=INSTRUMENT)).reason == Reason(
+        code="FRACTION_UNSUPPORTED", message="account=DU1234567 quantity=0.5 needs whole units"
     )
+
+
+@pytest.mark.parametrize(
+    ("lot", "quantity", "expected"),
+    [
+        ("1", "1.5", "quantity=1.5 needs whole units"),
+        ("100", "150", "quantity=150 needs a multiple of 100 units"),
+        ("0.5", "0.7", "quantity=0.7 needs a multiple of 0.5 units"),
+    ],
+)
+def test_r07_a_fraction_is_one_thing_and_an_odd_lot_another(
+    lot: str, quantity: str, expected: str
+) -> None:
+    instrument = replace(ANYTHING, size_increment=Decimal(lot))
+    ticket = replace(BUY, quantity=Decimal(quantity))
+
+    verdict = check_quantity(replace(with_ticket(ticket), instrument=instrument))
+
+    assert message(verdict) == f"account=DU1234567 {expected}"
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,24 @@
 """What is read of accounts goes to their risk."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from engine.domain.messages import (
+    AccountsRead,
     DeliverToRisk,
     LedgerRead,
+    PositionsRead,
     ProfitRead,
     ProfitSeen,
     SessionCall,
     SessionEffect,
     SessionMessage,
+    StreamLost,
+    StreamReady,
     TimerFired,
 )
-from engine.domain.values import CashBalance, ProfitAndLoss
-from tests.domain.session.told import ACCOUNT, FUNDS, POSITIONS, Told, calls
+from engine.domain.values import AccountId, CashBalance, ProfitAndLoss
+from tests.domain.session.told import ACCOUNT, FUNDS, POSITIONS, SETTINGS, WARM_UP, Told, calls
 
 LEDGER = LedgerRead(
     account=ACCOUNT,
@@ -67,3 +72,18 @@ def test_an_answer_that_nobody_waits_for_is_news_and_starts_nothing() -> None:
     effects = told.tell(LEDGER)
 
     assert effects == (DeliverToRisk(account=ACCOUNT, message=LEDGER),)
+
+
+def test_answers_in_another_order_than_their_requests_do_not_end_the_reads() -> None:
+    other = AccountId("DU7654321")
+    told = Told(replace(SETTINGS, accounts=(ACCOUNT, other)))
+    both = AccountsRead(accounts=(ACCOUNT, other), paper=True)
+    # The first read of positions hangs while the stream is lost and comes back.
+    told.tell(*WARM_UP[:2], both, *WARM_UP[3:10], POSITIONS, FUNDS)
+    told.tell(StreamLost(reason="cut"), StreamReady(), *WARM_UP[8:10])
+
+    told.tell(POSITIONS)
+    late = PositionsRead(account=other, positions=(), started_ns=1, ended_ns=2)
+    effects = told.tell(late)
+
+    assert calls(effects) == [SessionCall.POSITIONS], "the reads go on"

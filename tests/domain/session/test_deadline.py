@@ -76,3 +76,18 @@ def test_what_was_told_of_a_login_ends_with_it() -> None:
     list(deadline.follow(SessionState.READY, None, 0))
 
     assert deadline.by_ns is None
+
+
+def test_a_new_login_tells_its_end_although_the_one_before_moved_it() -> None:
+    deadline = LoginDeadline(grace_ms=100)
+    deadline.tell_expiry(0, 9_000)
+    deadline.tell_expiry(60_000 * MS, 9_000)
+    list(deadline.follow(SessionState.READY, None, 0))
+    moved = deadline.by_ns
+
+    deadline.begin_login()
+    deadline.tell_expiry(70_000 * MS, 9_000)
+    list(deadline.follow(SessionState.READY, None, 0))
+
+    assert moved is None
+    assert deadline.by_ns == 79_000 * MS

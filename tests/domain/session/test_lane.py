@@ -45,3 +45,13 @@ def test_who_waits_can_be_sent_away() -> None:
 
     assert waiting == (TWO,)
     assert lane.next_turn(1, 0) is None
+
+
+def test_a_turn_ends_when_orders_may_not_be_sent_any_more() -> None:
+    lane = SubmitLane()
+    lane.join(ONE)
+
+    turn = lane.next_turn(1, 5, open_ms=300)
+
+    assert turn is not None
+    assert turn.send_by_ns == 5 + 300 * 1_000_000

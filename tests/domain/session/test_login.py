@@ -66,6 +66,23 @@ def refuse(told: Told, times: int, status: AuthStatus = CLOSED) -> tuple[Session
     return effects
 
 
+def test_a_brokerage_session_that_never_gets_open_is_opened_once_a_minute() -> None:
+    told = Told()
+    told.tell(StartSession(), read(OPENING))
+
+    effects: tuple[SessionEffect, ...] = ()
+    for _ in range(120):
+        looked = told.wait(1_000).tell(TimerFired(name="auth"), read(OPENING))
+        effects = (*effects, *looked)
+        if SessionCall.OPEN_BROKERAGE in calls(looked):
+            effects = (*effects, *told.tell(read(OPENING, SessionCall.OPEN_BROKERAGE)))
+
+    assert calls(effects).count(SessionCall.OPEN_BROKERAGE) == 2
+    assert takes(effects) == 0
+    assert guards(effects) == [], "nobody was refused"
+    assert told.session.state is SessionState.BROKERAGE_INIT
+
+
 # --- refused -----------------------------------------------------------------------------
 
 

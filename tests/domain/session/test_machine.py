@@ -23,6 +23,7 @@ from engine.domain.messages import (
     RequestLookup,
     SessionCall,
     SessionChanged,
+    SessionEffect,
     StartSession,
     StartTimer,
     StreamLost,
@@ -277,9 +278,9 @@ def test_a_lost_stream_degrades_and_its_return_reconciles() -> None:
 def test_one_failed_tickle_is_suspicious_and_three_are_down() -> None:
     told = Told().ready()
 
-    once = told.tell(failed(SessionCall.TICKLE, FailureKind.TIMEOUT))
-    twice = told.tell(failed(SessionCall.TICKLE, FailureKind.TIMEOUT))
-    thrice = told.tell(failed(SessionCall.TICKLE, FailureKind.TIMEOUT))
+    once = told.tell(failed(SessionCall.TICKLE, FailureKind.UNREACHABLE))
+    twice = told.tell(failed(SessionCall.TICKLE, FailureKind.UNREACHABLE))
+    thrice = told.tell(failed(SessionCall.TICKLE, FailureKind.UNREACHABLE))
 
     assert states((*once, *twice, *thrice)) == [
         SessionState.DEGRADED,
@@ -305,12 +306,54 @@ def test_a_tickle_that_shows_a_dead_session_logs_in_again() -> None:
     assert told.session.state is SessionState.BROKERAGE_INIT
 
 
-def test_a_streamed_loss_is_checked_at_once() -> None:
+def test_a_streamed_loss_is_checked_at_once_and_ends_the_turns() -> None:
     told = Told().ready()
 
     effects = told.tell(AuthStreamed(authenticated=None, competing=True))
+    refused = told.tell(ask_turn(ONE))
 
-    assert effects == (CallGateway(call=SessionCall.AUTH_STATUS),)
+    assert calls(effects) == [SessionCall.AUTH_STATUS]
+    assert told.session.reason is not None
+    assert told.session.reason.code == "LOGIN_DOUBTED"
+    assert [type(effect) for effect in refused] == [RefuseTurn]
+
+
+def test_a_streamed_loss_that_was_none_is_over_once_all_is_read_again() -> None:
+    told = Told().ready()
+    told.tell(AuthStreamed(authenticated=False, competing=None))
+
+    effects = told.tell(read(UP))
+    told.tell(*WARM_UP[8:])
+
+    assert calls(effects) == [SessionCall.ORDERS]
+    assert (told.session.state, told.session.epoch) == (SessionState.READY, 1)
+
+
+def test_a_stream_that_does_not_open_leaves_the_polls() -> None:
+    told = Told()
+    told.tell(*WARM_UP[:6])
+
+    waits = told.tell(WARM_UP[6])
+    gone_on = told.tell(TimerFired(name="step"))
+    polled = poll(told)
+    opened = told.tell(StreamReady(), *WARM_UP[8:])
+
+    assert StartTimer(name="step", delay_ms=15_000) in waits
+    assert states(gone_on) == [SessionState.DEGRADED]
+    assert calls(polled) == [SessionCall.ORDERS, SessionCall.TRADES]
+    assert states(opened) == [SessionState.RECONCILING, SessionState.READY]
+
+
+def test_nothing_is_ready_while_a_keep_alive_is_missing() -> None:
+    told = Told()
+    told.tell(*WARM_UP[:8])
+
+    told.tell(failed(SessionCall.TICKLE, FailureKind.TIMEOUT), *WARM_UP[8:])
+    missing = told.session.state
+    effects = told.tell(read(UP, SessionCall.TICKLE))
+
+    assert missing is SessionState.RECONCILING
+    assert states(effects) == [SessionState.READY]
 
 
 def test_keep_alive_goes_on() -> None:
@@ -319,7 +362,7 @@ def test_keep_alive_goes_on() -> None:
     sent = told.tell(TimerFired(name="tickle"))
     answered = told.tell(read(UP, SessionCall.TICKLE))
 
-    assert sent == (CallGateway(call=SessionCall.TICKLE),)
+    assert sent[0] == CallGateway(call=SessionCall.TICKLE)
     assert StartTimer(name="tickle", delay_ms=60_000) in answered
 
 
@@ -345,7 +388,7 @@ def test_a_failed_poll_is_followed_by_another() -> None:
 
     effects = told.tell(failed(SessionCall.ORDERS, FailureKind.TIMEOUT))
 
-    assert effects == (StartTimer(name="poll", delay_ms=60_000),)
+    assert effects[-1] == StartTimer(name="poll", delay_ms=60_000)
     assert told.session.ready
 
 
@@ -364,6 +407,19 @@ def test_an_order_that_is_looked_for_is_given_up_after_healthy_time_only() -> No
     assert told.now_ns >= LOOKUP_HEALTHY_MS_MAX * 1_000_000
 
 
+def test_a_list_that_is_not_whole_is_no_time_spent_looking() -> None:
+    told = Told().ready()
+    told.tell(RequestLookup(order_id=ONE, session=NAME))
+    partial = OrdersRead(rows=(), snapshot=True, forced=False, complete=False)
+
+    effects: tuple[SessionEffect, ...] = ()
+    for _ in range(80):
+        told.wait(5_000).tell(TimerFired(name="poll"))
+        effects = (*effects, *told.tell(partial), *told.tell(TradesRead(executions=())))
+
+    assert not any(isinstance(effect, ParkOrder) for effect in effects)
+
+
 def test_account_figures_are_read_again_and_again() -> None:
     told = Told().ready()
 
@@ -379,7 +435,8 @@ def test_a_failed_account_read_is_tried_again() -> None:
 
     effects = told.tell(failed(SessionCall.POSITIONS, FailureKind.TIMEOUT))
 
-    assert effects == (StartTimer(name="accounts", delay_ms=7_500),)
+    assert effects[-1] == StartTimer(name="accounts", delay_ms=7_500)
+    told.tell(read(UP, SessionCall.TICKLE))
     assert calls(told.tell(TimerFired(name="accounts"))) == [SessionCall.FUNDS]
 
 
@@ -461,15 +518,22 @@ def test_an_account_that_the_portfolio_does_not_know_is_no_lost_login() -> None:
     told = Told()
     told.tell(*WARM_UP[:-2])
 
-    for _ in range(2):
-        told.tell(
-            failed(SessionCall.POSITIONS, FailureKind.UNAUTHORIZED), TimerFired(name="accounts")
-        )
-        told.tell(failed(SessionCall.FUNDS, FailureKind.UNAUTHORIZED), TimerFired(name="accounts"))
     effects = told.tell(failed(SessionCall.POSITIONS, FailureKind.UNAUTHORIZED))
+    answered = told.tell(read(UP), TimerFired(name="accounts"))
 
     assert told.session.state is SessionState.RECONCILING
     assert calls(effects) == [SessionCall.AUTH_STATUS]
+    assert calls(answered) == [SessionCall.FUNDS]
+
+
+def test_a_lost_login_is_noticed_with_the_first_account_read_that_it_refuses() -> None:
+    told = Told().ready()
+    told.tell(TimerFired(name="accounts"))
+
+    told.tell(failed(SessionCall.PROFIT, FailureKind.UNAUTHORIZED))
+    told.tell(failed(SessionCall.AUTH_STATUS, FailureKind.UNAUTHORIZED))
+
+    assert told.session.state is SessionState.LOGIN_REQUIRED
 
 
 def test_an_account_whose_risk_lost_its_figures_is_read_first() -> None:

@@ -232,3 +232,11 @@ def test_while_the_stream_is_away_polls_are_held_against_nothing() -> None:
     told.tell(StreamLost(reason="cut"))
 
     assert kinds(poll(told, WORKS, after_ms=5_000)) == []
+
+
+def test_while_the_stream_is_away_polls_come_more_often() -> None:
+    told = Told().ready()
+
+    lost = told.tell(StreamLost(reason="cut"))
+
+    assert StartTimer(name="poll", delay_ms=5_000) in lost

@@ -8,6 +8,7 @@ import pytest
 from engine.domain.messages import (
     CallGateway,
     FailureKind,
+    GrantTurn,
     OrdersRead,
     ParkOrder,
     RefuseTurn,
@@ -96,6 +97,15 @@ def test_a_session_waits_for_its_window() -> None:
     effects = told.tell(StartSession())
 
     assert StartTimer(name="calendar", delay_ms=TO_WINDOW_MS + 1) in effects
+
+
+def test_a_turn_just_before_the_window_ends_with_its_beginning() -> None:
+    told = night().wait(TO_WINDOW_MS - 300)
+
+    (grant,) = told.tell(ask_turn(ONE))
+
+    assert isinstance(grant, GrantTurn)
+    assert grant.granted.send_by_ns == told.now_ns + 300 * 1_000_000
 
 
 def test_in_the_window_before_a_reset_nothing_is_sent() -> None:

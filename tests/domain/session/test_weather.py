@@ -21,6 +21,7 @@ from engine.domain.messages import (
     GrantTurn,
     LedgerRead,
     OpenStream,
+    OrderRequestEnded,
     OrdersRead,
     PositionsRead,
     ProfitRead,
@@ -49,6 +50,9 @@ from engine.domain.values import (
     BrokerStatus,
     OrderId,
     OrderRow,
+    Outcome,
+    OutcomeKind,
+    Reason,
     SessionState,
 )
 from tests.domain.session.told import (
@@ -63,6 +67,7 @@ from tests.domain.session.told import (
     Told,
 )
 
+AMERICA = calendar_of("america")
 LOGIN_CALLS = {SessionCall.AUTH_STATUS, SessionCall.OPEN_BROKERAGE}
 SUNDAY_NIGHT = 1_795_412_400_000_000_000
 """2026-11-23T00:40 in New York: the reset is near."""
@@ -70,6 +75,15 @@ SUNDAY_NIGHT = 1_795_412_400_000_000_000
 CHANGEABLE = (UP, UP, UP, CLOSED, OPENING, STOLEN, replace(CLOSED, connected=False))
 FOUL = (CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, STOLEN, UP)
 OTHER = AccountId("DU7")
+SILENCE = Outcome(
+    kind=OutcomeKind.IN_DOUBT, reason=Reason(code="TIMEOUT", message="no answer within 12000 ms")
+)
+NO_ANSWER = {
+    FailureKind.TIMEOUT,
+    FailureKind.UNREACHABLE,
+    FailureKind.TLS_REFUSED,
+    FailureKind.RATE_LIMITED,
+}
 
 
 class World:
@@ -83,7 +97,7 @@ class World:
                 SETTINGS,
                 accounts=(ACCOUNT, OTHER),
                 compete_once=True,
-                calendar=calendar_of("america"),
+                calendar=AMERICA,
             ),
             wall_ns=SUNDAY_NIGHT,
         )
@@ -91,6 +105,7 @@ class World:
         self.wire: list[CallGateway] = []
         self.stream_wanted = False
         self.in_turn: OrderId | None = None
+        self.silent = False
         self.waiting: set[OrderId] = set()
         self.orders = 0
         self.taken = 0
@@ -128,6 +143,9 @@ class World:
             case GrantTurn(granted=granted):
                 assert self.state is SessionState.READY
                 assert self.in_turn is None, "one conversation at a time"
+                assert not self.silent, "nothing is sent into silence"
+                left_ns = AMERICA.hours(self.told.wall_ns).until_ns - self.told.wall_ns
+                assert granted.send_by_ns - self.told.now_ns <= left_ns, "nothing in a window"
                 self.waiting.remove(granted.order_id)
                 self.in_turn = granted.order_id
             case RefuseTurn(refused=refused):
@@ -150,7 +168,9 @@ class World:
                 self.wait()
             case "answer":
                 index = self.chance.randrange(len(self.wire))
-                self.tell(self.answer(self.wire.pop(index)))
+                answer = self.answer(self.wire.pop(index))
+                self.silent &= isinstance(answer, CallFailed) and answer.failure.kind in NO_ANSWER
+                self.tell(answer)
             case "ask":
                 self.orders += 1
                 order_id = OrderId(f"1-{self.orders}")
@@ -159,6 +179,9 @@ class World:
             case "release":
                 assert self.in_turn is not None
                 done, self.in_turn = self.in_turn, None
+                if self.chance.random() < 0.3:
+                    self.silent = True
+                    self.tell(OrderRequestEnded(outcome=SILENCE))
                 self.tell(ReleaseTurn(order_id=done, session=NAME))
             case _:
                 self.stream()

@@ -109,6 +109,22 @@ def test_what_a_row_says_is_kept_and_nothing_else(
     assert found == replace(NOTHING, **changes)
 
 
+@pytest.mark.parametrize(
+    ("row", "age_ms"),
+    [
+        ({"_updated": 1_000}, 500),
+        ({"_updated": "1000"}, 500),
+        ({"_updated": 1_500}, 0),
+        ({"_updated": 1_501}, 0),
+        ({"_updated": None}, 0),
+        ({"_updated": "soon"}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_row_is_as_old_as_its_last_change(row: dict[str, object], age_ms: int) -> None:
+    assert wire.age_ns(decoded(row), 1_500_000_000) == age_ms * 1_000_000
+
+
 @pytest.mark.parametrize("row", [{}, {"conid": 265598, "conidEx": "265598"}, {"6509": "RpB"}])
 def test_a_row_without_figures_is_no_quote(row: dict[str, object]) -> None:
     assert wire.quote(AAPL, row, 7) is None
@@ -122,10 +138,14 @@ def test_no_row_is_too_odd_to_be_read(row: dict[str, object]) -> None:
 
 
 def test_a_snapshot_is_waited_for_until_it_is_whole_or_stays_as_it_is() -> None:
-    whole = {"31": "1", "84": "1", "86": "1"}
+    whole = {"31": "1", "84": "1", "86": "1", "6509": "RpB"}
+    unsaid = {"31": "1", "84": "1", "86": "1"}
     some = {"31": "1", "6509": "RpB"}
 
     assert wire.is_settled({}, whole)
+    # Delayed prices look like these until the answer that says so.
+    assert not wire.is_settled({}, unsaid)
+    assert not wire.is_settled(some, unsaid)
     assert wire.is_settled(some, some)
     assert not wire.is_settled({}, some)
     assert not wire.is_settled(some, {**some, "84": "1"})

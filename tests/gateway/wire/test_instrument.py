@@ -139,3 +139,14 @@ def test_a_contract_that_could_not_be_checked_against_is_an_error(
 
     with pytest.raises(BadAnswer, match=words):
         wire.instrument(AAPL, contract)
+
+
+@pytest.mark.parametrize("kind", ["OPT", "FUT", "opt"])
+@pytest.mark.parametrize("written", [None, "", 0, "N/A"])
+def test_a_derivative_that_does_not_say_what_it_is_worth_is_an_error(
+    option: Any, kind: str, written: object
+) -> None:
+    option.update(instrument_type=kind, multiplier=written)
+
+    with pytest.raises(BadAnswer, match="multiplier"):
+        wire.instrument(CALL, option)

@@ -114,6 +114,14 @@ def error(text: str) -> dict[str, str]:
         (Step.PLACE, 429, b"Too Many Requests", K.NOT_SENT, "RATE_LIMITED"),
         (Step.CANCEL, 429, error("slow down"), K.NOT_SENT, "RATE_LIMITED"),
         (Step.REPLY, 429, b"", K.NOT_SENT, "RATE_LIMITED"),
+        # A 429 that names an order proves nothing.
+        (Step.PLACE, 429, ACK, K.IN_DOUBT, "UNKNOWN_STATUS"),
+        (Step.CANCEL, 429, CANCELLED, K.IN_DOUBT, "UNKNOWN_STATUS"),
+        (Step.PLACE, 429, {**error("slow down"), "orderId": 5}, K.IN_DOUBT, "ERROR_WITH_ORDER"),
+        # An acknowledgement that asks something is neither.
+        (Step.PLACE, 200, [{**QUESTION[0], "order_id": "5"}], K.IN_DOUBT, "UNKNOWN_ANSWER"),
+        (Step.REPLY, 200, [{**QUESTION[0], **ACK[0]}], K.IN_DOUBT, "UNKNOWN_ANSWER"),
+        (Step.MODIFY, 200, [{**QUESTION[0], "order_id": "-1"}], K.IN_DOUBT, "UNKNOWN_ANSWER"),
         # Doubt with a known reason.
         (Step.PLACE, 200, error(DUPLICATE), K.IN_DOUBT, "ALREADY_REGISTERED"),
         (Step.PLACE, 400, error(DUPLICATE), K.IN_DOUBT, "ALREADY_REGISTERED"),

@@ -134,6 +134,19 @@ def test_an_amount_of_money_goes_in_cents_where_the_rules_allow_one(
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "types"),
+    [(None, (T.MKT,)), ("", (T.MKT,)), (1, (T.MKT,)), ("1.0", (T.MKT,)), (100, ()), ("x", ())],
+)
+def test_prices_in_pence_are_for_no_amount_of_pounds(
+    written: object, types: tuple[OrderType, ...]
+) -> None:
+    found = rules_with(cqtTypes=["market"], priceMagnifier=written, cashCcy="GBP")
+
+    assert found.cash_types == types
+    assert (found.cash_increment is None) == (not types)
+
+
 def test_price_steps_are_sorted_by_where_they_begin() -> None:
     found = rules_with(
         incrementRules=[

@@ -1,0 +1,206 @@
+"""What must be true once the weather is fine again and nothing moves any more."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+from engine.actors.mailbox import Dispatcher
+from engine.actors.shell import Clock
+from engine.api.order_answers import OrderBody
+from engine.assembly import Assembly, Surroundings
+from engine.domain.ports import OrderFilter
+from tests.simulation.client import is_open
+from tests.simulation.evidence import Evidence
+from tests.simulation.host import _policy
+from tests.simulation.journal import SimulatedJournal
+from tests.simulation.ledger import ZERO
+from tests.simulation.loop import VirtualLoop
+
+Problems = Iterator[str]
+
+STATES: Final = {
+    "Filled": {"FILLED"},
+    "Cancelled": {"CANCELLED", "REJECTED"},
+    "Submitted": {"WORKING", "PARTIALLY_FILLED"},
+    "PreSubmitted": {"ACCEPTED", "WORKING", "PARTIALLY_FILLED"},
+    "PendingCancel": {"WORKING", "PARTIALLY_FILLED", "ACCEPTED"},
+    "PendingSubmit": {"PENDING_NEW"},
+    "Inactive": {"SUSPENDED", "REJECTED", "PENDING_NEW"},
+}
+"""What may be said of an order in each state of the venue."""
+
+ABSENT: Final = frozenset({"DENIED", "EXPIRED", "REJECTED", "CANCELLED", "PARKED", "NOT_PLACED"})
+"""What may be said of an order that the venue never had."""
+
+
+def check_convergence(seen: Evidence) -> Problems:
+    """What the API says of every order is what the venue says."""
+    shown = {order["order_id"]: order for order in seen.day.final_orders}
+    for order_id, line in seen.ledger.lines.items():
+        order = shown.get(order_id)
+        if order is None:
+            yield f"order {order_id} is not in the API's list at the end"
+            continue
+        truth = seen.venue_orders.get(line.coid or "")
+        if truth is None:
+            if order["state"] not in ABSENT:
+                yield f"order {order_id} is {order['state']}, but the venue never had it"
+        elif order["state"] not in STATES[truth.status.value]:
+            yield f"order {order_id} is {order['state']}, at the venue it is {truth.status.value}"
+        if order["confidence"] != "confirmed" and truth is not None:
+            yield f"order {order_id} is {order['confidence']} with a ready session"
+    for coid in seen.venue_orders:
+        if coid not in seen.by_coid:
+            yield f"the venue has {coid}, which the journal does not know"
+
+
+def check_terms(seen: Evidence) -> Problems:
+    """What the API says of an order's terms is what works at the venue."""
+    shown = {order["order_id"]: order for order in seen.day.final_orders}
+    for order_id, line in seen.ledger.lines.items():
+        order, truth = shown.get(order_id), seen.venue_orders.get(line.coid or "")
+        if order is None or truth is None or not truth.working:
+            continue
+        told = (order["quantity"], order["limit_price"])
+        terms = (truth.ticket.quantity, truth.ticket.limit_price)
+        if tuple(None if text is None else Decimal(text) for text in told) != terms:
+            yield f"order {order_id} is shown with {told}, at the venue it has {terms}"
+
+
+def check_fills(seen: Evidence) -> Problems:
+    """I6: filled is the sum of the distinct executions, the journal's and the venue's."""
+    shown = {order["order_id"]: order for order in seen.day.final_orders}
+    for order_id, line in seen.ledger.lines.items():
+        truth = seen.venue_orders.get(line.coid or "")
+        filled = ZERO if truth is None else truth.filled_quantity
+        if line.filled != filled:
+            yield f"I6 order {order_id} has fills of {line.filled} in the journal, truly {filled}"
+        if order_id in shown and Decimal(shown[order_id]["filled_quantity"]) != filled:
+            told = shown[order_id]["filled_quantity"]
+            yield f"I6 order {order_id} is shown with {told} filled, truly {filled}"
+
+
+def check_positions(seen: Evidence) -> Problems:
+    """I7: the positions that the API shows are those of the venue."""
+    for gateway in seen.day.gateways:
+        for account, truth in gateway.venue.accounts.items():
+            told = seen.day.final_positions.get(account)
+            if told is None:
+                continue
+            shown = {row["conid"]: Decimal(row["quantity"]) for row in told}
+            held = {conid: one.quantity for conid, one in truth.positions.items()}
+            for conid in sorted({*shown, *held}):
+                if shown.get(conid, ZERO) != held.get(conid, ZERO):
+                    yield (
+                        f"I7 {account} holds {held.get(conid, ZERO)} of {conid},"
+                        f" the API says {shown.get(conid, ZERO)}"
+                    )
+
+
+def check_reservations(seen: Evidence) -> Problems:
+    """I8: what is reserved is what the orders that have not ended may still fill."""
+    for account, rows in seen.day.final_positions.items():
+        for side, name in (("BUY", "working_buy"), ("SELL", "working_sell")):
+            told = {row["conid"]: Decimal(row[name]) for row in rows}
+            due: dict[int, Decimal] = {}
+            for order in seen.day.final_orders:
+                if order["account"] == account and order["side"] == side and is_open(order):
+                    left = Decimal(order["remaining_quantity"])
+                    due[order["conid"]] = due.get(order["conid"], ZERO) + left
+            for conid in sorted({*told, *due}):
+                if told.get(conid, ZERO) != due.get(conid, ZERO):
+                    yield (
+                        f"I8 {account} has {told.get(conid, ZERO)} of {conid} reserved ({name}),"
+                        f" its open orders need {due.get(conid, ZERO)}"
+                    )
+
+
+def check_doubts_end(seen: Evidence) -> Problems:
+    """I9: after so long in good weather no order is in doubt, and no change is pending."""
+    for order in seen.day.final_orders:
+        if order["state"] in {"IN_DOUBT", "SUBMITTING", "AWAITING_REPLY"}:
+            yield f"I9 order {order['order_id']} is still {order['state']}"
+        elif order["pending"] != "none" and is_open(order) and order["state"] != "PARKED":
+            yield f"I9 order {order['order_id']} still has a {order['pending']} pending"
+
+
+def check_cancels(seen: Evidence) -> Problems:
+    """I14: a cancel that was promised reaches the order, or the order ends by itself."""
+    requested = {moment.data for moment in seen.day.history.of("cancel request")}
+    shown = {order["order_id"]: order for order in seen.day.final_orders}
+    promised = {
+        answered.answer["order_id"]
+        for _, answered in seen.answers
+        if answered.method == "DELETE" and answered.status == 202
+    }
+    for order_id in sorted(promised):
+        line, order = seen.ledger.lines[order_id], shown.get(order_id)
+        truth = seen.venue_orders.get(line.coid or "")
+        if order is None or truth is None or not truth.working:
+            continue
+        if (line.session, truth.order_id) not in requested:
+            yield f"I14 the cancel of {order_id} never came to the venue, where it works"
+
+
+def check_replay(seen: Evidence) -> Problems:
+    """I10: the journal makes the same orders again that the API showed."""
+    rebuilt = _rebuilt(seen)
+    for order in seen.day.final_orders:
+        again = rebuilt.pop(order["order_id"], None)
+        if again is None:
+            yield f"I10 order {order['order_id']} does not come back from the journal"
+            continue
+        # How far a state can be trusted is the session's, and there is none here.
+        wrong = {
+            name: (value, again[name])
+            for name, value in order.items()
+            if again[name] != value and name != "confidence"
+        }
+        if wrong:
+            yield f"I10 order {order['order_id']} comes back from the journal with {wrong}"
+    for order_id in rebuilt:
+        yield f"I10 order {order_id} comes back from the journal, but was not shown"
+
+
+def _rebuilt(seen: Evidence) -> dict[str, dict[str, Any]]:
+    """Rebuild an engine from the journal, and list its orders as the API would."""
+    day, loop = seen.day, VirtualLoop()
+
+    async def rebuild() -> dict[str, dict[str, Any]]:
+        journal = SimulatedJournal(day.disk)
+        assembly = Assembly(
+            day.host.config,
+            policy=_policy(),
+            journal=journal,
+            surroundings=Surroundings(
+                clock=Clock(wall_ns=lambda: day.host.wall_ns, monotonic_ns=loop.time_ns),
+                dispatcher=Dispatcher(loop),
+                connector=day.host.network.connector,
+            ),
+            on_drain=lambda: None,
+        )
+        for session in assembly.sessions:
+            assembly.supervisor.add_session(session.parts)
+        assembly.rebuild(journal.replay())
+        views = assembly.bridge.orders(OrderFilter())
+        bodies = (OrderBody.of(view).model_dump(mode="json") for view in views)
+        return {body["order_id"]: body for body in bodies}
+
+    try:
+        return loop.run_until_complete(rebuild())
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+AT_REST: Final[tuple[Callable[[Evidence], Problems], ...]] = (
+    check_convergence,
+    check_terms,
+    check_fills,
+    check_positions,
+    check_reservations,
+    check_doubts_end,
+    check_cancels,
+    check_replay,
+)

@@ -1,0 +1,289 @@
+"""The people and programs that use the engine, drawn from a seed.
+
+Rule 1: all they know of the engine is what its API answered; every answer is noted.
+
+Rule 2: who got no answer asks again later with the same key, as the API tells them to.
+"""
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+
+from engine.domain.values import TERMINAL
+from tests.simulation.history import History
+from tests.simulation.host import API_HOST, CONIDS, TOKEN
+from tests.simulation.network import Network
+
+ANSWER_S_MAX: Final = 40.0
+LISTED_MAX: Final = 1_000
+TRIES_PER_ORDER: Final = 3
+"""So often a day's client tries while everything is refused, before it gives up."""
+
+_PRICES: Final = {265598: 228.0, 8314: 240.0}
+"""About where the simulated market trades these; a little off is what makes a day."""
+
+_TERMINAL: Final = frozenset(state.value for state in TERMINAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One request and what came back; `status` is None when nothing did."""
+
+    method: str
+    path: str
+    body: Any
+    asked: int
+    status: int | None
+    answer: Any
+
+
+@dataclass(slots=True, kw_only=True)
+class Sent:
+    """An order as the client knows it."""
+
+    account: str
+    body: dict[str, Any]
+    order_id: str | None = None
+    tries: int = 0
+    cancelled: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Habits:
+    """What this day's client likes to do; drawn once a seed."""
+
+    pause_s: float
+    orders: int
+    weights: dict[str, float]
+    market_share: float
+    resting_share: float
+    quantity_max: int
+    conids: tuple[int, ...] = CONIDS
+    tifs: tuple[str, ...] = ("DAY", "GTC", "IOC")
+
+
+def draw_habits(chance: random.Random) -> Habits:
+    """Draw how busy the client is, and with what."""
+    return Habits(
+        pause_s=chance.choice((0.05, 0.5, 2.0, 4.0)),
+        orders=chance.choice((3, 6, 6, 10, 16)),
+        weights={
+            "submit": 10.0,
+            "cancel": chance.choice((0.5, 3.0, 8.0)),
+            "modify": chance.choice((0.5, 3.0, 8.0)),
+            "repeat": chance.choice((0.3, 2.0)),
+            "conflict": 0.3,
+            "look": 1.0,
+            "halt": chance.choice((0.0, 0.0, 0.7, 2.0)),
+        },
+        market_share=chance.choice((0.0, 0.2, 0.6)),
+        resting_share=chance.choice((0.2, 0.5, 0.9)),
+        quantity_max=chance.choice((5, 20, 45)),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Client:
+    """Trades over the API."""
+
+    network: Network
+    history: History
+    accounts: tuple[str, ...]
+    chance: random.Random
+    habits: Habits
+    sent: list[Sent] = field(default_factory=list)
+    halts: dict[str, int] = field(default_factory=dict)
+    accepted: int = 0
+    _http: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Make the connections' pool."""
+        self._http = aiohttp.ClientSession(
+            connector=self.network.connector(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=aiohttp.ClientTimeout(),
+        )
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        if self._http is not None:
+            await self._http.close()
+
+    async def ask(self, method: str, path: str, body: Any = None) -> Answered:
+        """Ask the API, and note the answer, or that there was none."""
+        asked = self.history.note("asked", (method, path, body))
+        status, answer = None, None
+        assert self._http is not None
+        try:
+            async with (
+                asyncio.timeout(ANSWER_S_MAX),
+                self._http.request(method, f"http://{API_HOST}{path}", json=body) as response,
+            ):
+                status, answer = response.status, json.loads(await response.read() or b"null")
+        except (aiohttp.ClientError, TimeoutError):
+            status = None
+        answered = Answered(
+            method=method, path=path, body=body, asked=asked, status=status, answer=answer
+        )
+        self.history.note("answered", answered)
+        return answered
+
+    # --- what it does -------------------------------------------------------------------------
+
+    async def trade(self) -> None:
+        """Do one thing after the other until all orders of the day were sent."""
+        habits, chance = self.habits, self.chance
+        names, weights = zip(*habits.weights.items(), strict=True)
+        while self.accepted < habits.orders and len(self.sent) < TRIES_PER_ORDER * habits.orders:
+            await asyncio.sleep(chance.expovariate(1 / habits.pause_s))
+            await getattr(self, f"_{chance.choices(names, weights)[0]}")()
+
+    async def _submit(self) -> None:
+        await self._post(self._draw_order())
+
+    def _draw_order(self) -> Sent:
+        chance, habits = self.chance, self.habits
+        conid = chance.choice(habits.conids)
+        body: dict[str, Any] = {
+            "client_order_id": f"order-{len(self.sent) + 1}",
+            "conid": conid,
+            "side": chance.choice(("BUY", "BUY", "SELL")),
+            "quantity": chance.randint(1, habits.quantity_max),
+            "tif": chance.choice(habits.tifs),
+        }
+        if chance.random() < habits.market_share:
+            body["type"], body["tif"] = "MKT", "DAY"
+        else:
+            rests = chance.random() < habits.resting_share
+            better = 1 if body["side"] == "BUY" else -1
+            offset = -chance.uniform(0.02, 0.2) if rests else chance.uniform(0.005, 0.025)
+            body["type"] = "LMT"
+            body["limit_price"] = f"{_PRICES[conid] * (1 + better * offset):.2f}"
+        order = Sent(account=chance.choice(self.accounts), body=body)
+        self.sent.append(order)
+        return order
+
+    async def _post(self, order: Sent) -> None:
+        order.tries += 1
+        answered = await self.ask("POST", f"/v1/accounts/{order.account}/orders", order.body)
+        if answered.status == 202:
+            self.accepted += order.order_id is None
+            order.order_id = answered.answer["order_id"]
+        elif answered.status == 422:
+            order.order_id = answered.answer["order"]["order_id"]
+            if answered.answer["error"]["code"] == "SESSION_NOT_READY":
+                await asyncio.sleep(self.chance.uniform(1.0, 10.0))
+        else:
+            await asyncio.sleep(self.chance.uniform(0.0, 4.0))
+
+    async def _repeat(self) -> None:
+        """Send an order again that was sent before, byte for byte."""
+        if self.sent:
+            unsure = [one for one in self.sent if one.order_id is None]
+            await self._post(self.chance.choice(unsure or self.sent))
+
+    async def _conflict(self) -> None:
+        """Use a key for another order than before."""
+        if self.sent:
+            order = self.chance.choice(self.sent)
+            body = {**order.body, "quantity": order.body["quantity"] + 1}
+            await self.ask("POST", f"/v1/accounts/{order.account}/orders", body)
+
+    async def _cancel(self) -> None:
+        known = [one for one in self.sent if one.order_id and not one.cancelled]
+        if known:
+            # Mostly the newest: that is where the races are.
+            order = known[-1] if self.chance.random() < 0.6 else self.chance.choice(known)
+            await self.cancel(order)
+
+    async def _modify(self) -> None:
+        """Ask for new terms of an order, mostly of the newest one."""
+        known = [one for one in self.sent if one.order_id and "limit_price" in one.body]
+        if not known:
+            return
+        order = known[-1] if self.chance.random() < 0.6 else self.chance.choice(known)
+        body: dict[str, Any] = {}
+        if self.chance.random() < 0.6:
+            body["quantity"] = self.chance.randint(1, self.habits.quantity_max)
+        if not body or self.chance.random() < 0.5:
+            price = float(order.body["limit_price"]) * (1 + self.chance.uniform(-0.02, 0.02))
+            body["limit_price"] = f"{price:.2f}"
+        await self.ask("PATCH", f"/v1/orders/{order.order_id}", body)
+
+    async def cancel(self, order: Sent) -> None:
+        """Ask for one order's cancel."""
+        answered = await self.ask("DELETE", f"/v1/orders/{order.order_id}")
+        order.cancelled = answered.status == 202
+
+    async def _look(self) -> None:
+        known = [one for one in self.sent if one.order_id]
+        if known and self.chance.random() < 0.7:
+            await self.ask("GET", f"/v1/orders/{self.chance.choice(known).order_id}")
+        else:
+            await self.orders()
+
+    async def _halt(self) -> None:
+        """Halt something, or lift the halt again."""
+        chance = self.chance
+        if self.halts and chance.random() < 0.6:
+            await self.resume(chance.choice(sorted(self.halts)))
+            return
+        scope = chance.choice(
+            ("firm", f"account:{chance.choice(self.accounts)}", f"instrument:{CONIDS[0]}")
+        )
+        body = {
+            "scope": scope,
+            "level": chance.choice(("reduce_only", "cancel_only", "halt", "halt")),
+            "cancel_working": chance.random() < 0.3,
+            "reason": "as drawn",
+        }
+        answered = await self.ask("POST", "/v1/halt", body)
+        self.halts[scope] = answered.asked
+
+    async def resume(self, scope: str) -> None:
+        """Lift the halt of a scope."""
+        answered = await self.ask("POST", "/v1/resume", {"scope": scope, "reason": "as drawn"})
+        if answered.status == 200:
+            self.halts.pop(scope, None)
+
+    # --- what it looks at ---------------------------------------------------------------------
+
+    async def orders(self) -> list[dict[str, Any]] | None:
+        """List all orders; None without an answer."""
+        answered = await self.ask("GET", f"/v1/orders?limit={LISTED_MAX}")
+        return answered.answer["orders"] if answered.status == 200 else None
+
+    async def positions(self, account: str) -> list[dict[str, Any]] | None:
+        """Show an account's holdings; None without an answer."""
+        answered = await self.ask("GET", f"/v1/accounts/{account}/positions")
+        return answered.answer["positions"] if answered.status == 200 else None
+
+    async def log_sessions_in(self) -> None:
+        """Let every session that was locked out try again, as a person does."""
+        answered = await self.ask("GET", "/v1/sessions")
+        for session in answered.answer["sessions"] if answered.status == 200 else ():
+            if session["state"] in {"LOCKED_OUT", "COMPETING"}:
+                path = f"/v1/sessions/{session['name']}/login"
+                await self.ask("POST", path, {"reason": "the weather is fine again"})
+
+    async def accounts_ready(self) -> bool:
+        """Tell whether every account says that it is ready."""
+        answered = await self.ask("GET", "/v1/accounts")
+        if answered.status != 200:
+            return False
+        accounts = answered.answer["accounts"]
+        for account in accounts:
+            if account["trading_state"] != "normal":
+                # The engine halts an account itself when something in it failed too often.
+                await self.resume(f"account:{account['account']}")
+        return all(account["ready"] for account in accounts)
+
+
+def is_open(order: dict[str, Any]) -> bool:
+    """Tell whether an order's body shows one that has not ended."""
+    return order["state"] not in _TERMINAL

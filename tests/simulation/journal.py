@@ -1,0 +1,231 @@
+"""A disk that keeps journals, and loses what was not committed when the engine dies.
+
+Rule 1: records are the engine's own bytes, under its own chain of hashes: what a restart
+reads back went through the real codec twice.
+
+Rule 2: what waits goes into one commit, as a whole or not at all. A commit that was under
+way when the engine died may be on the disk or not: the engine never heard.
+
+Rule 3: a disk that failed once fails until the engine is started anew.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engine.domain.messages import DenyOrder, JournalMessage, SubmitOrder
+from engine.domain.ports import Committed, Entry, NotCommitted, Recorded
+from engine.domain.values import AccountId, OrderId, Reason
+from engine.domain.views import EventView
+from engine.journal import codec
+from engine.journal.verify import GENESIS, chain_hash
+from tests.simulation.loop import VirtualLoop, running_process
+
+Done = Callable[[Committed | NotCommitted], None]
+
+QUEUE_RECORDS_MAX: Final = 10_000
+READ_MS: Final = (0.2, 30.0)
+"""How long it takes to read records back while the engine runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One durable record. `moment` is its place in the day's history."""
+
+    seq: int
+    at_ns: int
+    epoch: int
+    type: str
+    account: AccountId | None
+    order_id: OrderId | None
+    body: bytes
+    hash: bytes
+    moment: int
+
+    @property
+    def message(self) -> JournalMessage:
+        """What the record says."""
+        return codec.decode(self.type, self.body)
+
+
+@dataclass(slots=True, kw_only=True)
+class DiskConditions:
+    """How the disk behaves just now. `commit_ms` is how long a commit takes."""
+
+    commit_ms: tuple[float, float] = (0.2, 3.0)
+    told_ms: tuple[float, float] = (0.0, 0.5)
+    full: bool = False
+
+
+class Disk:
+    """Survives every engine; each engine opens a journal on it."""
+
+    def __init__(self, loop: VirtualLoop, seed: int, on_commit: Callable[[Written], int]) -> None:
+        self.loop = loop
+        self.chance = random.Random(f"disk:{seed}")
+        self.conditions = DiskConditions()
+        self.records: list[Written] = []
+        self.epoch = 0
+        self._on_commit = on_commit
+
+    def open(self) -> "SimulatedJournal":
+        """Check the chain and begin a new epoch, as an engine does when it starts."""
+        before = GENESIS
+        for number, record in enumerate(self.records, start=1):
+            before = chain_hash(before, _header(record), record.body)
+            assert (record.seq, record.hash) == (number, before), f"record {number} is damaged"
+        self.epoch += 1
+        return SimulatedJournal(self)
+
+    def write(self, entries: Sequence[tuple[Entry, str, bytes]], epoch: int) -> None:
+        """Make all of these durable, at once."""
+        for entry, name, body in entries:
+            before = self.records[-1].hash if self.records else GENESIS
+            header = (len(self.records) + 1, entry.at_ns, epoch, name, entry.account,
+                      entry.order_id)  # fmt: skip
+            written = Written(
+                seq=header[0],
+                at_ns=entry.at_ns,
+                epoch=epoch,
+                type=name,
+                account=entry.account,
+                order_id=entry.order_id,
+                body=body,
+                hash=chain_hash(before, header, body),
+                moment=0,
+            )
+            object.__setattr__(written, "moment", self._on_commit(written))
+            self.records.append(written)
+
+
+def _header(record: Written) -> tuple[int, int, int, str, str | None, str | None]:
+    return (record.seq, record.at_ns, record.epoch, record.type, record.account, record.order_id)
+
+
+class SimulatedJournal:
+    """An open journal, until its engine dies."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._epoch = disk.epoch
+        self._process = running_process()
+        self._before = tuple(disk.records)
+        self._last_seq = len(disk.records)
+        self._queue: list[tuple[Entry, str, bytes, Done]] = []
+        self._under_way: list[tuple[Entry, str, bytes, Done]] = []
+        self._refusal: NotCommitted | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The number of this start on this disk."""
+        return self._epoch
+
+    @property
+    def last_seq(self) -> int:
+        """The newest record that the engine knows to be durable."""
+        return self._last_seq
+
+    @property
+    def failed(self) -> bool:
+        """True once it takes no more; only another start helps."""
+        return self._refusal is not None
+
+    def append(self, entry: Entry, done: Done) -> None:
+        """Queue the entry for the next commit."""
+        if self._process is not None and self._process.killed:
+            return
+        name, body = codec.record_type(entry.message), codec.encode(entry.message)
+        refusal = self._refusal
+        if len(self._queue) >= QUEUE_RECORDS_MAX and isinstance(
+            entry.message, SubmitOrder | DenyOrder
+        ):
+            refusal = _refused("JOURNAL_BACKLOG", "too many records wait for the disk")
+        if refusal is not None:
+            self._disk.loop.call_soon(done, refusal)
+            return
+        self._queue.append((entry, name, body, done))
+        if not self._under_way:
+            self._begin_commit()
+
+    def _begin_commit(self) -> None:
+        self._under_way, self._queue = self._queue, []
+        delay_ms = self._disk.chance.uniform(*self._disk.conditions.commit_ms)
+        self._disk.loop.call_later(delay_ms / 1000, self._commit)
+
+    def _commit(self) -> None:
+        if self._disk.conditions.full:
+            self._fail("the disk is full")
+            return
+        batch, disk = self._under_way, self._disk
+        disk.write([(entry, name, body) for entry, name, body, _ in batch], self._epoch)
+        first = len(disk.records) - len(batch) + 1
+        delay_ms = disk.chance.uniform(*disk.conditions.told_ms)
+        disk.loop.call_later(delay_ms / 1000, self._tell, batch, first)
+
+    def _tell(self, batch: list[tuple[Entry, str, bytes, Done]], first: int) -> None:
+        self._under_way = []
+        if self._queue:
+            self._begin_commit()
+        for seq, (*_, done) in enumerate(batch, start=first):
+            self._last_seq = seq
+            done(Committed(seq=seq))
+
+    def _fail(self, why: str) -> None:
+        self._refusal = _refused("JOURNAL_UNAVAILABLE", why)
+        waiting, self._under_way, self._queue = self._under_way + self._queue, [], []
+        for *_, done in waiting:
+            done(self._refusal)
+
+    def die(self) -> None:
+        """End with the engine: what was being committed may be durable, or not."""
+        on_disk = bool(self._under_way) and self._under_way[0][0] is not None
+        if on_disk and not self._committed(self._under_way) and self._disk.chance.random() < 0.5:
+            batch = [(entry, name, body) for entry, name, body, _ in self._under_way]
+            self._disk.write(batch, self._epoch)
+
+    def _committed(self, batch: list[tuple[Entry, str, bytes, Done]]) -> bool:
+        """Tell whether the batch is durable already and only its engine does not know."""
+        durable = len(self._disk.records) - self._last_seq
+        return durable >= len(batch)
+
+    def replay(self) -> Sequence[Recorded]:
+        """Return what was durable when this engine started."""
+        return tuple(_recorded(one) for one in self._before)
+
+    async def records(
+        self, *, account: AccountId | None = None, order_id: OrderId | None = None
+    ) -> tuple[Recorded, ...]:
+        """Return every durable record of an account or an order, after a while of reading."""
+        await asyncio.sleep(self._disk.chance.uniform(*READ_MS) / 1000)
+        return tuple(
+            _recorded(one)
+            for one in self._disk.records
+            if account in {None, one.account} and order_id in {None, one.order_id}
+        )
+
+    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
+        """Return durable records after `after_seq`; more may come meanwhile."""
+        last_seq = self._last_seq
+        await asyncio.sleep(0)
+        return tuple(
+            EventView(
+                seq=one.seq,
+                at_ns=one.at_ns,
+                type=one.type,
+                account=one.account,
+                order_id=one.order_id,
+                body=one.body,
+            )
+            for one in self._disk.records[after_seq : min(last_seq, after_seq + limit)]
+        )
+
+
+def _recorded(one: Written) -> Recorded:
+    entry = Entry(at_ns=one.at_ns, account=one.account, order_id=one.order_id, message=one.message)
+    return Recorded(seq=one.seq, entry=entry)
+
+
+def _refused(code: str, message: str) -> NotCommitted:
+    return NotCommitted(reason=Reason(code=code, message=message))

@@ -1,0 +1,53 @@
+"""Lives through many days, in one process or in several."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Final
+
+from tests.simulation.bugs import BUGS
+from tests.simulation.checker import check_day
+from tests.simulation.day import Outcome, quiet_logs, run_day
+
+SHOWN_PROBLEMS: Final = 8
+CHUNK: Final = 5
+"""So many days are handed to a process at once."""
+
+
+def replay_command(seed: int) -> str:
+    """Return what shows this seed's day again."""
+    return f"make sim SEED={seed}"
+
+
+def describe(outcome: Outcome) -> str:
+    """Say what was wrong with a day, and how to see it again."""
+    lines = [f"seed {outcome.seed}: {len(outcome.problems)} problems after {outcome.steps} steps"]
+    lines += [f"  {problem}" for problem in outcome.problems[:SHOWN_PROBLEMS]]
+    return "\n".join((*lines, f"  again with: {replay_command(outcome.seed)}"))
+
+
+def live_one(seed: int) -> Outcome:
+    """Live one day without a trace."""
+    return run_day(seed, check_day)
+
+
+def live_many(seeds: range, workers: int) -> Iterator[Outcome]:
+    """Live the days of many seeds, in as many processes as asked for, each seed in one."""
+    if workers <= 1:
+        quiet_logs()
+        yield from map(live_one, seeds)
+        return
+    # Forked workers would share what this process has drawn and opened.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=quiet_logs) as pool:
+        yield from pool.map(live_one, seeds, chunksize=CHUNK)
+
+
+def find_bug(name: str, seeds: range) -> Outcome | None:
+    """Return the first day on which the planted bug was found, None when it never was."""
+    for seed in seeds:
+        with BUGS[name]():
+            outcome = live_one(seed)
+        if outcome.problems:
+            return outcome
+    return None
