@@ -101,7 +101,7 @@ def trust_an_empty_list() -> Iterator[None]:
             if parks and self.order.state is OrderState.IN_DOUBT:
                 row = OrderRow(
                     account=self.order.ticket.account,
-                    broker_order_id=BrokerOrderId("0"),
+                    broker_order_id=BrokerOrderId(""),
                     status=BrokerStatus.CANCELLED,
                 )
                 message = OrderRowSeen(order_id=self.order.order_id, row=row, source=Source.LOOKUP)
