@@ -26,6 +26,15 @@ def _accounts(text: str) -> str:
     return text
 
 
+DayEnd = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HH:MM",
+        help="When its day ends, in UTC: orders for the day end then. Without it, never.",
+    ),
+]
+
+
 @commands.callback()
 def sim(
     context: typer.Context,
@@ -61,6 +70,7 @@ def sim(
         Path | None,
         typer.Option(metavar="FILE", help="Keeps the venue, so that it goes on where it stopped."),
     ] = None,
+    day_end: DayEnd = None,
     control_port: Annotated[
         int,
         typer.Option(min=0, max=65_535, help="For `engine sim faults`; 0 takes a free one."),
@@ -83,6 +93,7 @@ def sim(
         logged_in=not login_required,
         state_file=state,
         control_port=control_port,
+        day_end=day_end,
     )
     raise typer.Exit(code)
 
@@ -92,8 +103,9 @@ def change_faults(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME=VALUE | ACTION [ARGUMENT=VALUE ...]] ...",
-            help="Faults to change and actions to do, in this order; none shows the faults.",
+            metavar="[list | clear | bad-night | NAME=VALUE | ACTION [ARGUMENT=VALUE ...]] ...",
+            help="Faults to change and actions to do, in this order; none shows the faults. "
+            "NAME=5% gives a fault a chance.",
             show_default=False,
         ),
     ] = None,

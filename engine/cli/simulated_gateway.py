@@ -5,6 +5,7 @@ import errno
 import json
 import signal
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,7 @@ def run(
     sessions: int = 1,
     state_file: Path | None = None,
     control_port: int | None = None,
+    day_end: str | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM and return the exit code."""
     log.configure()
@@ -53,6 +55,7 @@ def run(
                 seed=seed,
                 logged_in=logged_in,
                 cert_dir=cert_dir,
+                day_ends_at_s=second_of_day(day_end),
             )
             for index, own in enumerate(shares(accounts, sessions))
         )
@@ -69,6 +72,22 @@ def run(
         note(f"engine: {_cause(error, host, port)}")
         return 1
     return 0
+
+
+def second_of_day(text: str | None) -> int | None:
+    """The second of the day that `HH:MM` names; None for None.
+
+    Raises:
+        ValueError: The text is no time of the day.
+    """
+    if text is None:
+        return None
+    try:
+        at = datetime.strptime(text, "%H:%M").replace(tzinfo=UTC)
+    except ValueError as error:
+        message = f"the day's end is {text!r}, needed is a time as 22:00"
+        raise ValueError(message) from error
+    return at.hour * 3600 + at.minute * 60
 
 
 def shares(accounts: str | None, sessions: int) -> tuple[tuple[str, ...], ...]:

@@ -6,8 +6,9 @@ of an order that is over, leaves done what stands before it on the command line.
 
 import http.client
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,6 +19,9 @@ import yaml
 from engine.cli.output import note, say
 
 _CHECK: Final = {"check": "true"}
+_LIST: Final = "list"
+_CLEAR: Final = "clear"
+_NEAR_MAX: Final = 3
 TIMEOUT_S: Final = 10.0
 
 
@@ -47,8 +51,16 @@ def run(control: str, words: Sequence[str], *, session: str | None, as_json: boo
         if not words:
             _print(faults) if as_json else _show(faults)
             return 0
-        names = {name for shown in faults.values() for name in shown["values"]}
-        wishes = tuple(_wishes(words, port.ask("GET", "/actions"), names))
+        if tuple(words) == (_LIST,):
+            known = port.ask("GET", "/faults/known")
+            _print(known) if as_json else _describe(known)
+            return 0
+        vocabulary = _Vocabulary(
+            faults=frozenset(name for shown in faults.values() for name in shown["values"]),
+            actions=port.ask("GET", "/actions"),
+            presets=frozenset(port.ask("GET", "/presets")),
+        )
+        wishes = tuple(_wishes(words, vocabulary))
         for wish in wishes:
             port.ask(wish.method, wish.path, wish.body, _CHECK)
         for wish in wishes:
@@ -63,6 +75,15 @@ def run(control: str, words: Sequence[str], *, session: str | None, as_json: boo
         if as_json and done:
             _print(done)
     return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Vocabulary:
+    """What a word may be: a fault, an action with its arguments, or a preset."""
+
+    faults: frozenset[str]
+    actions: Mapping[str, Any]
+    presets: frozenset[str]
 
 
 class _Port:
@@ -107,9 +128,7 @@ class _Port:
         return answer
 
 
-def _wishes(
-    words: Sequence[str], actions: Mapping[str, Any], faults: Collection[str]
-) -> Iterator[_Wish]:
+def _wishes(words: Sequence[str], vocabulary: _Vocabulary) -> Iterator[_Wish]:
     """The requests in the words; a name that the last action takes belongs to it."""
     taken: Sequence[str] = ()
     action: _Wish | None = None
@@ -118,8 +137,12 @@ def _wishes(
         if equals and action is not None and name in taken:
             action.body[name] = _value(name, text)
             continue
-        if equals and name not in faults:
-            message = f"{name} is no fault; known are {', '.join(sorted(faults))}"
+        if equals and name not in vocabulary.faults:
+            near = get_close_matches(name, vocabulary.faults, n=_NEAR_MAX, cutoff=0)
+            message = (
+                f"{name} is no fault; `engine sim faults {_LIST}` shows all, "
+                f"near are {', '.join(near)}"
+            )
             if action is not None:
                 verb = action.path.rpartition("/")[2]
                 message = f"{verb} takes {', '.join(taken) or 'nothing'}; {message}"
@@ -129,12 +152,16 @@ def _wishes(
             action = None
         if equals:
             yield _Wish(method="PATCH", path="/faults", body={name: _value(name, text)})
-        elif name in actions:
-            taken = actions[name]
+        elif name in vocabulary.actions:
+            taken = vocabulary.actions[name]
             action = _Wish(method="POST", path=f"/actions/{name}", body={})
+        elif name in vocabulary.presets:
+            yield _Wish(method="POST", path=f"/presets/{name}", body={})
+        elif name == _CLEAR:
+            yield _Wish(method="DELETE", path="/faults", body={})
         else:
-            known = ", ".join(sorted(actions))
-            message = f"{name} is neither NAME=VALUE nor an action; actions are {known}"
+            known = ", ".join(sorted({*vocabulary.actions, *vocabulary.presets, _CLEAR}))
+            message = f"{name} is neither NAME=VALUE nor one of {known}"
             raise ControlError(message)
     if action is not None:
         yield action
@@ -158,6 +185,12 @@ def _tell(wish: _Wish, answer: Mapping[str, Any]) -> None:
     if wish.method == "PATCH":
         _show(answer, only=set(wish.body))
         return
+    if not wish.path.startswith("/actions/"):
+        done = wish.path.rpartition("/")[2] if wish.path.startswith("/presets/") else _CLEAR
+        for username, shown in answer.items():
+            chances = len(shown["values"].get("chances", {}))
+            say(f"{username}  {done}  {chances} faults have a chance")
+        return
     for username, done in answer.items():
         say(f"{username}  {wish.path.rpartition('/')[2]}  {json.dumps(done)}")
 
@@ -165,8 +198,20 @@ def _tell(wish: _Wish, answer: Mapping[str, Any]) -> None:
 def _show(answer: Mapping[str, Any], *, only: set[str] | None = None) -> None:
     """Write the faults of each login: all of them, or those that were changed."""
     for username, shown in answer.items():
+        chances = shown["values"].get("chances", {})
         for name, value in sorted(shown["values"].items()):
-            if only is not None and name not in only:
+            if name == "chances" or (only is not None and name not in only):
                 continue
+            share = f"  chance {100 * chances[name]:g}%" if name in chances else ""
             struck = shown["struck"].get(name, 0)
-            say(f"{username}  {name}  {json.dumps(value)}  struck {struck}")
+            say(f"{username}  {name}  {json.dumps(value)}{share}  struck {struck}")
+
+
+def _describe(known: Mapping[str, Any]) -> None:
+    """Write what each fault is, subject by subject."""
+    subject = None
+    for name, fault in known.items():
+        if fault["subject"] != subject:
+            say(f"{'' if subject is None else chr(10)}{fault['subject']}:")
+            subject = fault["subject"]
+        say(f"  {name}  {fault['what']} ({fault['allowed']})")

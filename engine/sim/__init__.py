@@ -4,7 +4,8 @@ Rule: it shares no code with the gateway client. A misunderstanding of the
 protocol that was written once must not cancel itself out.
 """
 
-from engine.sim.actions import ACTIONS, ActionError, act
+from engine.sim.actions import ACTIONS, act
+from engine.sim.arguments import ActionError
 from engine.sim.config import SimConfig
 from engine.sim.control import ControlPort
 from engine.sim.faults import Faults, FaultsFileError, load_faults

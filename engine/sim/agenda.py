@@ -38,6 +38,14 @@ class Agenda:
             due_ms, _, step, target = heapq.heappop(self._due)
             yield step, target, due_ms
 
+    def rename(self, old: int, new: int) -> None:
+        """Let what is planned for an order happen to it under another id."""
+        self._due = [
+            (due_ms, number, step, new if target == old and step is not Step.COMMISSION else target)
+            for due_ms, number, step, target in self._due
+        ]
+        # Neither the times nor the numbers changed, so it is a heap as it was.
+
     def rows(self) -> list[tuple[Step, int, int]]:
         """All planned steps in their order, for `plan` to plan them again."""
         return [(step, target, due_ms) for due_ms, _, step, target in sorted(self._due, key=_order)]

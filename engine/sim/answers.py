@@ -45,7 +45,8 @@ class Call:
 class Answer:
     """The answer to a call; a text `body` with `is_text` is not JSON.
 
-    `bytes_max` is how much of it is sent before a cut.
+    `bytes_max` is how much of it is sent before a cut; `delay_ms` is how much
+    later it is sent.
     """
 
     body: Any
@@ -54,6 +55,7 @@ class Answer:
     content_type: str = "application/json"
     fate: Fate = Fate.SENT
     bytes_max: int = 0
+    delay_ms: int = 0
 
     def encoded(self) -> bytes:
         """The body on the wire."""

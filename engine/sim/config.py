@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 PORT_MAX: Final = 65_535
+_DAY_S: Final = 24 * 3600
 DEFAULT_ACCOUNTS: Final = ("DU1111111", "DU2222222")
 
 DEFAULT_QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -37,7 +38,8 @@ class SimConfig:
     without a market data line for the conid. The world moves every `tick_ms`;
     auctions are held every `auction_interval_ms`; a snapshot that nobody
     repeats for `snapshot_refresh_ms` ends its market data line; a prompt that
-    nobody answers for `prompt_wait_ms` cancels its order.
+    nobody answers for `prompt_wait_ms` cancels its order. Orders for the day
+    end at `day_ends_at_s`, the second of the day in UTC; None is never.
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +58,7 @@ class SimConfig:
     tick_ms: int = 10
     auction_interval_ms: int = 60_000
     prompt_wait_ms: int = 60_000
+    day_ends_at_s: int | None = None
     snapshot_refresh_ms: int = 30_000
     smd_expiry_s: float = 900
     idle_timeout_s: float = 360
@@ -83,6 +86,9 @@ class SimConfig:
             if not 0 <= low <= high:
                 message = f"{name} is ({low}, {high}) ms, needed is 0 <= low <= high"
                 raise ValueError(message)
+        if self.day_ends_at_s is not None and not 0 <= self.day_ends_at_s < _DAY_S:
+            message = f"day_ends_at_s is {self.day_ends_at_s} s, allowed are 0 to {_DAY_S - 1} s"
+            raise ValueError(message)
         if self.quote_interval_ms[0] < 1:
             message = f"quote_interval_ms starts at {self.quote_interval_ms[0]} ms, at least 1 ms"
             raise ValueError(message)

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from engine.sim.actions import ACTIONS, ActionError, act, check
+from engine.sim.actions import ACTIONS, act, check
 from engine.sim.answers import encode
-from engine.sim.faults import Faults, FaultsFileError
+from engine.sim.arguments import ActionError
+from engine.sim.faults import FAULTS, PRESETS, Fault, Faults, FaultsFileError
 from engine.sim.gateway import SimGateway
 
 HOST: Final = "127.0.0.1"
@@ -23,7 +24,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ControlPort:
-    """Serves `/faults`, `/actions/NAME` and `/venue` for one or more gateways.
+    """Serves `/faults`, `/presets`, `/actions/NAME` and `/venue` for one or more gateways.
 
     `?session=USERNAME` chooses one of them; without it, a request is for all, and an action
     is done wherever it can be. With `check=true` what is asked for is checked, and not done.
@@ -44,6 +45,10 @@ class ControlPort:
         app = web.Application(middlewares=[_refuse_pages])
         app.router.add_get("/faults", self._read)
         app.router.add_patch("/faults", self._change)
+        app.router.add_delete("/faults", self._clear)
+        app.router.add_get("/faults/known", self._list_faults)
+        app.router.add_get("/presets", self._list_presets)
+        app.router.add_post("/presets/{name}", self._set_preset)
         app.router.add_get("/actions", self._list_actions)
         app.router.add_post("/actions/{name}", self._act)
         app.router.add_get("/venue", self._tell_venue)
@@ -73,6 +78,26 @@ class ControlPort:
                 gateway.faults.change(values)
         except FaultsFileError as error:
             return _json({"error": str(error)}, 400)
+        return await self._read(request)
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        for gateway in () if _only_checks(request) else self._chosen(request):
+            gateway.faults.clear()
+        return await self._read(request)
+
+    async def _list_faults(self, _: web.Request) -> web.Response:
+        return _json({name: _described(fault) for name, fault in FAULTS.items()})
+
+    async def _list_presets(self, _: web.Request) -> web.Response:
+        return _json(PRESETS)
+
+    async def _set_preset(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in PRESETS:
+            message = f"{name} is no preset; known are {', '.join(sorted(PRESETS))}"
+            return _json({"error": message}, 400)
+        for gateway in () if _only_checks(request) else self._chosen(request):
+            gateway.faults.change(PRESETS[name])
         return await self._read(request)
 
     async def _list_actions(self, _: web.Request) -> web.Response:
@@ -137,6 +162,16 @@ async def _object(request: web.Request) -> dict[str, Any]:
     return values
 
 
+def _described(fault: Fault) -> dict[str, Any]:
+    return {
+        "kind": fault.kind.value,
+        "subject": fault.subject,
+        "what": fault.what,
+        "real": fault.real,
+        "allowed": fault.allowed,
+    }
+
+
 def _shown(gateway: SimGateway) -> dict[str, Any]:
     return {"values": gateway.faults.values(), "struck": dict(gateway.faults.struck)}
 
@@ -160,6 +195,8 @@ def _truth(gateway: SimGateway) -> dict[str, Any]:
                 "total_quantity": str(row.ticket.quantity),
                 "filled_quantity": str(row.filled_quantity),
                 "is_external": row.is_external,
+                "parent_id": row.parent_id,
+                "oca_group": row.oca_group,
             }
             for row in venue.orders.values()
         ],

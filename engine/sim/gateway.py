@@ -16,8 +16,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,11 +23,13 @@ import structlog
 from aiohttp import web
 
 from engine.sim import (
+    rest_changes,
     rest_contracts,
     rest_market_data,
     rest_order_reads,
     rest_orders,
     rest_portfolio,
+    rest_questions,
     rest_search,
     rest_session,
 )
@@ -38,8 +38,16 @@ from engine.sim.certificate import load_or_make_certificate
 from engine.sim.config import SimConfig
 from engine.sim.faults import Faults
 from engine.sim.pacing import Pacing
+from engine.sim.responses import (
+    EDGE_PAGE,
+    NOT_FOUND,
+    PREFLIGHT_HEADERS,
+    date_header,
+    raw,
+    response_to,
+)
 from engine.sim.routes import Match, Router
-from engine.sim.session import Tier
+from engine.sim.session import NO_BRIDGE, Tier
 from engine.sim.stream import ClientSocket
 from engine.sim.venue import Venue
 from engine.sim.world import World
@@ -53,17 +61,6 @@ LOGIN_PATH: Final = "/sso/Login?forwardTo=22&RL=1&ip2loc=US"
 UPSTREAM_URL: Final = "https://upstream.invalid"
 _FORWARDED: Final = re.compile(r"^/(?:v1|qa|ci|alpha|local)/(?:portal|am|api|tws)(/.*)$")
 _SOCKET_PATH: Final = "/ws"
-_NOT_FOUND: Final = Answer(
-    body="<html><body><h1>Resource not found</h1></body></html>",
-    status=404,
-    is_text=True,
-    content_type="text/html",
-)
-_PREFLIGHT_HEADERS: Final = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "POST,GET,OPTIONS,DELETE,PUT",
-    "Access-Control-Allow-Headers": "Content-Type,portal,Cookie",
-}
 
 
 class SimGateway:
@@ -104,14 +101,18 @@ class SimGateway:
                 *rest_market_data.ROUTES,
                 *rest_portfolio.ROUTES,
                 *rest_orders.ROUTES,
+                *rest_changes.ROUTES,
+                *rest_questions.ROUTES,
                 *rest_order_reads.ROUTES,
             )
         )
+        self.routes = self._router.routes
         self._slots = asyncio.Semaphore(config.upstream_slots)
         self._stopping = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._exit = contextlib.ExitStack()
+        self._context: ssl.SSLContext | None = None
         # A dict and no set: connections are cut in the order they came.
         self._transports: dict[asyncio.Transport, None] = {}
         self._under_way: Counter[str] = Counter()
@@ -143,6 +144,7 @@ class SimGateway:
         self.ca_file, self.pin_sha256 = certificate.certificate_file, certificate.pin_sha256
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate.certificate_file, certificate.key_file)
+        self._context = context
         self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=1)
         try:
             await self._runner.setup()
@@ -215,7 +217,7 @@ class SimGateway:
         if self.world.clock_ms() < self.world.down_until_ms:
             return self._hang_up(request)
         if request.method == "OPTIONS":
-            headers = {**_PREFLIGHT_HEADERS, **_date(self.world.clock_ms())}
+            headers = {**PREFLIGHT_HEADERS, **date_header(self.world.clock_ms())}
             return web.Response(status=204, headers=headers)
         if forwarded is None:
             return self._serve_locally(request)
@@ -223,16 +225,39 @@ class SimGateway:
         if path == _SOCKET_PATH and request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request)
         body = await self._read_body(request)
+        if self.faults.takes("session_resets"):
+            self.faults.reset_brokerage()
+        if self.faults.takes("certificate_changes") and self.change_certificate():
+            return self._hang_up(request)
+        if self.faults.takes("gc_pause"):
+            pause_ms = self.faults.span_ms("gc_pause_s")
+            self.world.paused_until_ms = self.world.clock_ms() + pause_ms
+        await self._stand_still()
         if self.world.is_silent:
             return await self._wait_for_the_end(request)
         if path == "/iserver/reauthenticate":
             answer = self._reauthenticate()
-            return _response(answer, self.world.clock_ms())
+            return response_to(answer, self.world.clock_ms())
         match = self._router.match(request.method, path)
         with self._counted(match) as admitted:
             if not admitted:
-                return _response(text("Too Many Requests", 429), self.world.clock_ms())
+                return response_to(text("Too Many Requests", 429), self.world.clock_ms())
             return await self._serve_upstream(request, path, body, match)
+
+    async def _stand_still(self) -> None:
+        """Wait until a pause of the whole gateway is over."""
+        while self.world.is_paused:
+            left_ms = self.world.paused_until_ms - self.world.clock_ms()
+            if await self._stopped_within(left_ms / 1000):
+                return
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        """True as soon as the gateway stops, False when it does not in that time."""
+        try:
+            await asyncio.wait_for(self._stopping.wait(), max(seconds, 0.001))
+        except TimeoutError:
+            return False
+        return True
 
     async def _serve_upstream(
         self, request: web.Request, path: str, body: object, match: Match | None
@@ -252,6 +277,20 @@ class SimGateway:
                 match,
             )
             return await self._deliver(request, answer)
+
+    def change_certificate(self) -> bool:
+        """Show a new certificate from now on; False when no TLS is spoken here.
+
+        The one that is kept in a folder stays there: it is shown again after a restart.
+        """
+        if self._context is None:
+            return False
+        directory = self._exit.enter_context(tempfile.TemporaryDirectory(prefix="engine-sim-"))
+        certificate = load_or_make_certificate(Path(directory))
+        self._context.load_cert_chain(certificate.certificate_file, certificate.key_file)
+        self.ca_file, self.pin_sha256 = certificate.certificate_file, certificate.pin_sha256
+        self.cut_connections()
+        return True
 
     def cut_connections(self) -> int:
         """Abort every connection, of requests and of sockets, and return how many there were."""
@@ -280,7 +319,7 @@ class SimGateway:
     def _hang_up(self, request: web.Request) -> web.Response:
         if request.transport is not None:
             request.transport.abort()
-        return web.Response(status=502, headers=_date(self.world.clock_ms()))
+        return web.Response(status=502, headers=date_header(self.world.clock_ms()))
 
     @contextlib.contextmanager
     def _counted(self, match: Match | None) -> Iterator[bool]:
@@ -303,20 +342,27 @@ class SimGateway:
         now_ms = self.world.clock_ms()
         match request.method, request.path:
             case "GET", "/":
-                headers = {"Location": LOGIN_PATH, **_date(now_ms)}
+                headers = {"Location": LOGIN_PATH, **date_header(now_ms)}
                 return web.Response(status=302, headers=headers)
             case "GET", "/sso/Login":
                 page = '<form method="post" action="/sso/Dispatcher"><button>Log in</button></form>'
-                return _response(Answer(body=page, is_text=True, content_type="text/html"), now_ms)
+                return response_to(
+                    Answer(body=page, is_text=True, content_type="text/html"), now_ms
+                )
+            case "POST", "/sso/Dispatcher" if self.world.is_maintained:
+                return response_to(text("System maintenance", 503), now_ms)
+            case "POST", "/sso/Dispatcher" if self.faults.holds("login_latched"):
+                self.faults.struck["login_latched"] += 1
+                return response_to(text("Too many failed logins", 403), now_ms)
             case "POST", "/sso/Dispatcher":
                 self.world.session.log_in(now_ms)
                 _log.info("client_logged_in", username=self.config.username)
-                return _response(text("Client login succeeds"), now_ms)
+                return response_to(text("Client login succeeds"), now_ms)
             case "GET", "/clear":
-                return _response(text("cleared"), now_ms)
+                return response_to(text("cleared"), now_ms)
             case _:
                 location = f"{UPSTREAM_URL}{request.path_qs}"
-                headers = {"Location": location, **_date(now_ms)}
+                headers = {"Location": location, **date_header(now_ms)}
                 return web.Response(status=302, headers=headers)
 
     async def _read_body(self, request: web.Request) -> object:
@@ -338,16 +384,20 @@ class SimGateway:
         """From a call to its answer, with everything that happens in between."""
         world, now_ms = self.world, call.now_ms
         world.apply_faults()
-        if self.faults.unauthorized:
+        if self.faults.holds("unauthorized"):
             self.faults.struck["unauthorized"] += 1
             return text("Access Denied", 401)
+        if self.faults.takes("edge_403"):
+            return EDGE_PAGE
         if not self._admitted(call, match):
             return text("Too Many Requests", 429)
         if match is None:
             login = world.session.missing(Tier.LOGIN, now_ms)
-            return _NOT_FOUND if login is None else refused(login)
+            return NOT_FOUND if login is None else refused(login)
         world.session.touch(now_ms)
         missing = world.session.missing(match.route.tier, now_ms)
+        if missing is None and self._has_no_bridge_yet(match.route.tier, now_ms):
+            missing = NO_BRIDGE
         if missing is not None:
             return refused(missing)
         if match.route.is_order_request:
@@ -366,10 +416,22 @@ class SimGateway:
         world.publish()
         return answer
 
+    def _has_no_bridge_yet(self, tier: Tier, now_ms: int) -> bool:
+        """True while a brokerage session whose status is good already cannot be used."""
+        brokerage, delay_ms = self.world.session.brokerage, self.faults.no_bridge_ms
+        if brokerage is None or tier not in (Tier.BROKERAGE, Tier.PRIMED):
+            return False
+        too_early = now_ms < brokerage.established_at_ms + delay_ms
+        if too_early:
+            self.faults.struck["no_bridge_ms"] += 1
+        return too_early
+
     def _admitted(self, call: Call, match: Match | None) -> bool:
         if self.faults.takes("too_many_requests"):
-            self.pacing.box(call.now_ms + int(self.faults.penalty_box_s * 1000))
+            self.pacing.box(call.now_ms + self.faults.span_ms("penalty_box_s"))
             return False
+        if self.pacing.is_boxed(call.now_ms) and self.faults.shows("penalty_extends"):
+            self.pacing.box(call.now_ms + self.faults.span_ms("penalty_box_s"))
         if not self.config.enforce_pacing:
             return True
         per_ms = match.route.per_ms if match is not None else 0
@@ -381,15 +443,17 @@ class SimGateway:
             call.now_ms,
             per_ms=per_ms,
             burst=match.route.burst if match is not None else 1,
-            box_ms=int(self.faults.penalty_box_s * 1000),
+            box_ms=self.faults.span_ms("penalty_box_s"),
         )
 
     async def _deliver(self, request: web.Request, answer: Answer) -> web.Response:
+        if answer.delay_ms:
+            await self._stopped_within(answer.delay_ms / 1000)
         if answer.fate is Fate.SENT:
-            return _response(answer, self.world.clock_ms())
+            return response_to(answer, self.world.clock_ms())
         transport = request.transport
         if answer.fate is Fate.CUT and transport is not None:
-            transport.write(_raw(answer)[: answer.bytes_max])
+            transport.write(raw(answer)[: answer.bytes_max])
             transport.abort()
         return await self._wait_for_the_end(request)
 
@@ -401,8 +465,7 @@ class SimGateway:
         """
         transport = request.transport
         while not self._stopping.is_set() and transport is not None and not transport.is_closing():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), GONE_POLL_S)
+            await self._stopped_within(GONE_POLL_S)
             transport = request.transport
         if transport is not None:
             transport.abort()
@@ -410,7 +473,7 @@ class SimGateway:
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(autoping=False, compress=False)
-        socket.headers.update(_date(self.world.clock_ms()))
+        socket.headers.update(date_header(self.world.clock_ms()))
         await socket.prepare(request)
         await ClientSocket(self.world, socket).run()
         return socket
@@ -424,32 +487,3 @@ class _WallClock:
 
     def __call__(self) -> int:
         return (time.monotonic_ns() + self._offset_ns) // 1_000_000
-
-
-def _response(answer: Answer, now_ms: int) -> web.Response:
-    response = web.Response(
-        body=answer.encoded(),
-        status=answer.status,
-        content_type=answer.content_type,
-        charset="utf-8",
-        headers=_date(now_ms),
-    )
-    response.enable_chunked_encoding()
-    return response
-
-
-def _date(now_ms: int) -> dict[str, str]:
-    """The date by the gateway's own clock: the server's library would read the machine's."""
-    return {"Date": format_datetime(datetime.fromtimestamp(now_ms // 1000, UTC), usegmt=True)}
-
-
-def _raw(answer: Answer) -> bytes:
-    """The whole answer as it would go over the wire, for cutting it anywhere."""
-    body = answer.encoded()
-    head = (
-        f"HTTP/1.1 {answer.status} OK\r\n"
-        f"Content-Type: {answer.content_type}; charset=utf-8\r\n"
-        "Transfer-Encoding: chunked\r\n\r\n"
-        f"{len(body):x}\r\n"
-    )
-    return head.encode() + body + b"\r\n0\r\n\r\n"

@@ -35,6 +35,8 @@ class Order:
     `stop_price` and `limit_price` are where a trailing order's are now, None
     for other types. `volume_seen` is what had traded when it came.
     `is_external` marks an order of another client of the same account.
+    `parent_id` is the entry of the bracket that an exit belongs to; the members
+    of one `oca_group` cancel each other.
     """
 
     order_id: int
@@ -52,6 +54,8 @@ class Order:
     limit_price: Decimal | None = None
     volume_seen: int = 0
     is_external: bool = False
+    parent_id: int | None = None
+    oca_group: str | None = None
 
     @property
     def remaining_quantity(self) -> Decimal:
@@ -80,12 +84,16 @@ class Execution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """An order POST that reached the venue, whatever became of it."""
+    """An order POST that reached the venue, whatever became of it.
+
+    `coid` is that of its first ticket; `coids` are those of all that have one.
+    """
 
     account: str
     body: Any
     coid: str | None
     at_ms: int
+    coids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +128,13 @@ class CommissionKnown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """An earlier execution was revised; one with a quantity of 0 was busted."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompted:
     """The broker asks something about an order it has already taken.
 
@@ -131,4 +146,4 @@ class Prompted:
     until_ms: int
 
 
-News = OrderChanged | Traded | CommissionKnown | Prompted
+News = OrderChanged | Traded | CommissionKnown | Corrected | Prompted

@@ -14,11 +14,14 @@ _SECOND_MS: Final = 1000
 
 
 class Pacing:
-    """Counts requests; one per gateway, because all of its clients share the limits."""
+    """Counts requests; one per gateway, because all of its clients share the limits.
+
+    `boxed_until_ms` is the end of the last penalty, 0 before the first.
+    """
 
     def __init__(self) -> None:
         self._times: dict[str, deque[int]] = {}
-        self._boxed_until_ms = 0
+        self.boxed_until_ms = 0
         self.refused = 0
 
     def admits(
@@ -30,11 +33,10 @@ class Pacing:
         """
         everything = self._recent("", _SECOND_MS, now_ms)
         own = self._recent(key, per_ms, now_ms) if per_ms else None
-        admitted = (
-            now_ms >= self._boxed_until_ms
-            and len(everything) < REQUESTS_PER_SECOND_MAX
-            and (own is None or len(own) < burst)
-        )
+        if self.is_boxed(now_ms):
+            self.refused += 1
+            return False
+        admitted = len(everything) < REQUESTS_PER_SECOND_MAX and (own is None or len(own) < burst)
         if not admitted:
             self.box(now_ms + box_ms)
             return False
@@ -43,10 +45,14 @@ class Pacing:
             own.append(now_ms)
         return True
 
+    def is_boxed(self, now_ms: int) -> bool:
+        """True while everybody is refused."""
+        return now_ms < self.boxed_until_ms
+
     def box(self, until_ms: int) -> None:
         """Refuse everybody until then."""
         self.refused += 1
-        self._boxed_until_ms = max(self._boxed_until_ms, until_ms)
+        self.boxed_until_ms = max(self.boxed_until_ms, until_ms)
 
     def _recent(self, key: str, window_ms: int, now_ms: int) -> deque[int]:
         times = self._times.setdefault(key, deque())

@@ -73,15 +73,30 @@ def with_faults(message_ids: tuple[str, ...], *, unknown: bool, rounds_min: int)
     return ids + (filler,) * (rounds_min - len(ids))
 
 
-def question_body(question: Question, message_id: str) -> list[dict[str, Any]]:
+def rounds_of(
+    message_ids: tuple[str, ...], *, bundled: bool = False
+) -> tuple[tuple[str, ...], ...]:
+    """The ids as they are asked: one after another, or all at once."""
+    return (message_ids,) if bundled else tuple((message_id,) for message_id in message_ids)
+
+
+def question_body(
+    question: Question, *, without_ids: bool = False, in_html: bool = False
+) -> list[dict[str, Any]]:
     """The question as the client gets it; the order is not live yet."""
-    text = MESSAGES.get(message_id, f"The rule {message_id} applies to this order. Continue?")
-    return [
-        {
-            "id": question.question_id,
-            "message": [text],
-            "isSuppressed": False,
-            "messageIds": [message_id],
-            "messageOptions": ["Yes", "No"],
-        }
+    texts = [
+        MESSAGES.get(message_id, f"The rule {message_id} applies to this order. Continue?")
+        for message_id in question.asked
     ]
+    if in_html:
+        texts = [f"<html><body><h4>{text}</h4></body></html>" for text in texts]
+    body: dict[str, Any] = {
+        "id": question.question_id,
+        "message": texts,
+        "isSuppressed": False,
+        "messageIds": list(question.asked),
+        "messageOptions": ["Yes", "No"],
+    }
+    if without_ids:
+        del body["messageIds"]
+    return [body]

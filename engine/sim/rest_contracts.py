@@ -6,7 +6,8 @@ Rule: contract info is snake_case and definitions are camelCase, as the broker's
 from decimal import Decimal
 from typing import Any, Final
 
-from engine.sim.answers import Answer, Call, error, whole_number
+from engine.sim.algos import algos_for
+from engine.sim.answers import Answer, Call, error, unavailable, whole_number
 from engine.sim.instruments import Instrument
 from engine.sim.routes import GET, POST, Route
 from engine.sim.session import Tier
@@ -15,6 +16,7 @@ from engine.sim.world import World
 
 _CONIDS_MAX: Final = 200
 _CASH_INCREMENT: Final = Decimal("0.01")
+_ALGO_WORDS: Final = ("limit", "market")
 _SMART: Final = frozenset({"STK", "OPT"})
 
 
@@ -79,6 +81,26 @@ def info_and_rules(world: World, call: Call) -> Answer:
     if instrument is None:
         return error(f"Bad Request: conid is not valid: {call.parts['conid']}", 400)
     return Answer(body={**_info(instrument), "rules": _rules(world, instrument)})
+
+
+def algos(world: World, call: Call) -> Answer:
+    """The algorithms of one contract; an unknown contract is a 503."""
+    instrument = _instrument(world, call.parts["conid"])
+    if instrument is None:
+        return unavailable()
+    wanted = [name for name in call.query.get("algos", "").split(";") if name]
+    return Answer(
+        body={
+            "algos": [
+                algo.row(
+                    described=call.query.get("addDescription") == "1",
+                    with_parameters=call.query.get("addParams") == "1",
+                )
+                for algo in algos_for(instrument)
+                if not wanted or algo.name in wanted
+            ]
+        }
+    )
 
 
 def rules(world: World, call: Call) -> Answer:
@@ -178,13 +200,13 @@ def _rules(world: World, instrument: Instrument) -> dict[str, Any]:
     tradable = bool(taken.order_types)
     default_tif = "PAX" if instrument.sec_type == "CRYPTO" else "DAY"
     return {
-        "algoEligible": False,
+        "algoEligible": bool(algos_for(instrument)),
         "allOrNoneEligible": False,
         "costReport": False,
         "canTradeAcctIds": list(world.config.accounts) if tradable else [],
         "error": None,
         "orderTypes": list(taken.order_types),
-        "ibAlgoTypes": [],
+        "ibAlgoTypes": sorted({word for _ in algos_for(instrument) for word in _ALGO_WORDS}),
         "fraqTypes": list(taken.fractions),
         "forceOrderPreview": False,
         "cqtTypes": list(taken.cash_quantity),
@@ -235,6 +257,12 @@ ROUTES: Final = (
         methods=GET,
         pattern="/iserver/contract/{conid}/info-and-rules",
         handler=info_and_rules,
+        tier=Tier.BROKERAGE,
+    ),
+    Route(
+        methods=GET,
+        pattern="/iserver/contract/{conid}/algos",
+        handler=algos,
         tier=Tier.BROKERAGE,
     ),
     Route(methods=POST, pattern="/iserver/contract/rules", handler=rules, tier=Tier.BROKERAGE),

@@ -26,6 +26,10 @@ def orders(world: World, call: Call) -> Answer:
     account = call.query.get("accountId")
     if account is not None and account not in world.venue.accounts:
         return error(f"Bad Request: accountId is not valid: {account}", 400)
+    faults = world.faults
+    world.sight.list_read(call.now_ms)
+    if faults.takes("filters_poisoned"):
+        brokerage.order_filters = frozenset({"Filled"})
     if call.flag("force"):
         brokerage.orders_warm = True
         brokerage.order_filters = frozenset()
@@ -36,24 +40,41 @@ def orders(world: World, call: Call) -> Answer:
     statuses = frozenset(FILTER_NAMES[name] for name in names if name in FILTER_NAMES)
     if statuses:
         brokerage.order_filters = statuses
-    if not brokerage.orders_warm:
+    if not brokerage.orders_warm or faults.takes("cold_orders_list"):
         brokerage.orders_warm = True
         return Answer(body={"orders": [], "snapshot": False})
+    for name in ("empty_orders_list", "empty_unscoped_list"):
+        if faults.holds(name) and (account is None or name == "empty_orders_list"):
+            faults.struck[name] += 1
+            return Answer(body={"orders": [], "snapshot": True})
+    rows = _rows(world, brokerage, account, call.now_ms)
+    return Answer(body={"orders": rows[:ORDERS_MAX], "snapshot": True})
+
+
+def _rows(
+    world: World, brokerage: Brokerage, account: str | None, now_ms: int
+) -> list[dict[str, Any]]:
+    """The rows of the list: the filters of the session and the account decide which."""
+    since_ms = now_ms - _DAY_MS
+    if world.faults.holds("reset_forgets_ended"):
+        since_ms = max(since_ms, brokerage.established_at_ms)
     rows: list[dict[str, Any]] = []
-    for order in world.listed_orders(call.now_ms):
-        if call.now_ms - order.updated_at_ms > _DAY_MS and not order.working:
+    for order in world.sight.listed(now_ms):
+        if order.updated_at_ms < since_ms and not order.working:
             continue
         if brokerage.order_filters and order.status.value not in brokerage.order_filters:
             continue
         if account in (None, order.ticket.account):
             rows.append(world.order_row(order))
-    return Answer(body={"orders": rows[:ORDERS_MAX], "snapshot": True})
+    return world.sight.drifted(rows)
 
 
 def order_status(world: World, call: Call) -> Answer:
     """One order; one of another account than the selected one is a 503."""
     order_id = whole_number(call.parts["order"])
     order = world.venue.orders.get(order_id) if order_id is not None else None
+    if order is not None:
+        order = world.sight.shown(order, call.now_ms)
     if order is None:
         return error(f"Bad Request: OrderID {call.parts['order']} doesn't exist", 400)
     if order.ticket.account != _brokerage(world).selected_account:
@@ -73,17 +94,17 @@ def trades(world: World, call: Call) -> Answer:
     days = whole_number(written) or 0
     if not 1 <= days <= DAYS_MAX:
         return error(f"Bad Request: days is {written}, allowed are 1 to {DAYS_MAX}", 400)
-    if not brokerage.trades_warm:
+    if not brokerage.trades_warm or world.faults.takes("cold_trades_list"):
         brokerage.trades_warm = True
         return Answer(body=[])
     account = call.query.get("accountId")
     rows = [
         world.known_execution_row(execution)
-        for execution in reversed(world.venue.executions)
+        for execution in reversed(world.sight.trades(call.now_ms))
         if call.now_ms - execution.at_ms <= days * _DAY_MS
         and account in (None, execution.ticket.account)
     ]
-    return Answer(body=rows)
+    return Answer(body=world.sight.drifted(rows))
 
 
 def _brokerage(world: World) -> Brokerage:

@@ -43,7 +43,8 @@ def positions(world: World, call: Call) -> Answer:
         login.positions_cache[account] = cached
     start = max(0, whole_number(call.parts.get("page", "0")) or 0) * PAGE_ROWS
     rows = cached.rows[start : start + PAGE_ROWS]
-    return Answer(body=[_sparse(row) if first_read else row for row in rows])
+    shown = [_sparse(row) if first_read else row for row in rows]
+    return Answer(body=world.sight.drifted(shown))
 
 
 def invalidate(world: World, call: Call) -> Answer:
@@ -84,7 +85,7 @@ def positions_now(world: World, call: Call) -> Answer:
                 "model": "",
             }
         )
-    return Answer(body=rows)
+    return Answer(body=world.sight.drifted(rows))
 
 
 def position_in_account(world: World, call: Call) -> Answer:
@@ -265,7 +266,7 @@ def _login(world: World) -> Login:
 def _held(world: World, account: str) -> list[tuple[int, Position]]:
     return [
         (conid, position)
-        for conid, position in world.venue.accounts[account].positions.items()
+        for conid, position in world.sight.positions(account).items()
         if position.quantity or position.realized
     ]
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from engine.sim.accounts import BASE_CURRENCY
-from engine.sim.answers import Answer, Call, error, unavailable, whole_number
+from engine.sim.answers import Answer, Call, error, whole_number
 from engine.sim.instruments import Instrument
 from engine.sim.market import FIXED_RATES
 from engine.sim.routes import GET, GET_OR_POST, Route
@@ -80,14 +80,6 @@ def definitions_of(world: World, call: Call) -> Answer:
     if not rows:
         return error("Bad Request: no contracts retrieved", 400)
     return Answer(body=rows)
-
-
-def algos(world: World, call: Call) -> Answer:
-    """The algorithms a contract may be traded with: none here."""
-    conid = whole_number(call.parts["conid"])
-    if conid is None or conid not in world.market.instruments:
-        return unavailable()
-    return Answer(body={"algos": []})
 
 
 def currency_pairs(world: World, call: Call) -> Answer:
@@ -256,9 +248,6 @@ ROUTES: Final = (
     ),
     Route(methods=GET, pattern="/iserver/secdef/strikes", handler=strikes, tier=Tier.BROKERAGE),
     Route(methods=GET, pattern="/iserver/secdef/info", handler=definitions_of, tier=Tier.BROKERAGE),
-    Route(
-        methods=GET, pattern="/iserver/contract/{conid}/algos", handler=algos, tier=Tier.BROKERAGE
-    ),
     Route(
         methods=GET, pattern="/iserver/currency/pairs", handler=currency_pairs, tier=Tier.BROKERAGE
     ),

@@ -22,15 +22,15 @@ def open_brokerage(world: World, call: Call) -> Answer:
     """`ssodh/init`; an HTTP 200 with `authenticated: false` is a failed one."""
     if not isinstance(call.body, dict) or call.body.get("publish") is not True:
         return error("Bad Request: publish must be true", 500)
-    if world.faults.backend_down:
+    if world.faults.holds("backend_down"):
         world.faults.struck["backend_down"] += 1
         return unavailable()
     if world.faults.takes("init_fails"):
         failed = {**world.auth_status(call.now_ms), "authenticated": False, "established": False}
         return Answer(body={**failed, "fail": "Login failed"})
-    if world.faults.competing and call.body.get("compete") is True:
-        world.faults.competing = False
-    if not world.faults.competing:
+    if call.body.get("compete") is True:
+        world.faults.end("competing")
+    if not world.faults.holds("competing"):
         world.session.open_brokerage(call.now_ms)
     return Answer(body=world.auth_status(call.now_ms))
 
@@ -43,7 +43,7 @@ def tickle(world: World, call: Call) -> Answer:
         body={
             "session": login.session_id,
             "ssoExpires": world.session.sso_expires_ms(call.now_ms),
-            "collission": world.faults.competing,
+            "collission": world.is_competing,
             "userId": _USER_ID,
             "hmds": {"error": "no bridge"},
             "iserver": {"authStatus": world.auth_status(call.now_ms)},
@@ -87,6 +87,9 @@ def log_out(world: World, _: Call) -> Answer:
 def accounts(world: World, _: Call) -> Answer:
     """The brokerage accounts; reading them primes the session for orders."""
     assert world.session.brokerage is not None, "the router checked the brokerage tier"
+    if world.faults.holds("empty_accounts"):
+        world.faults.struck["empty_accounts"] += 1
+        return Answer(body={})
     world.session.brokerage.primed = True
     return Answer(body=world.accounts_body())
 

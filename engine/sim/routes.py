@@ -52,7 +52,8 @@ class Router:
     """All routes of the API."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes = tuple((route.pattern.strip("/").split("/"), route) for route in routes)
+        self.routes = tuple(routes)
+        self._routes = tuple((row.pattern.strip("/").split("/"), row) for row in self.routes)
 
     def match(self, method: str, path: str) -> Match | None:
         """The first route for this method and path, None when there is none."""

@@ -119,6 +119,10 @@ def order_row(order: Order, instrument: Instrument) -> dict[str, Any]:
         row["order_ref"] = ticket.coid
     if ticket.outside_rth:
         row["outsideRTH"] = True
+    if order.parent_id is not None:
+        row["parentId"] = order.parent_id
+    if order.oca_group is not None:
+        row["ocaGroupId"] = order.oca_group
     if order.filled_quantity:
         row["avgPrice"] = _average(order, instrument)
     if order.reason is not None and order.status is OrderStatus.CANCELLED:
@@ -255,13 +259,15 @@ def status_row(order: Order, instrument: Instrument, *, request_id: int) -> dict
         row["cash_quantity"] = plain(ticket.cash_quantity)
     if ticket.outside_rth:
         row["outside_rth"] = True
+    if order.oca_group is not None:
+        row["oca_group_id"] = order.oca_group
     if ticket.coid is not None:
         row["order_ref"] = ticket.coid
     return row
 
 
-def acknowledgement(order: Order) -> list[dict[str, Any]]:
-    """The answer to an accepted order; `order_id` is a text here."""
+def acknowledgement(order: Order) -> dict[str, Any]:
+    """The row that answers an accepted order; `order_id` is a text here."""
     row: dict[str, Any] = {
         "order_id": str(order.order_id),
         "order_status": order.status.value if order.rejected else _acknowledged_status(order),
@@ -269,7 +275,14 @@ def acknowledgement(order: Order) -> list[dict[str, Any]]:
     }
     if order.ticket.coid is not None:
         row["local_order_id"] = order.ticket.coid
-    return [row]
+    if order.parent_id is not None:
+        row["parent_order_id"] = str(order.parent_id)
+    return row
+
+
+def failed_row(text: str) -> dict[str, Any]:
+    """The row of an order of a request that was refused while others were taken."""
+    return {"order_id": "-1", "order_status": "Failed", "text": text, "warning_message": ""}
 
 
 def _acknowledged_status(order: Order) -> str:

@@ -16,11 +16,14 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 
-from engine.sim.tickets import Refusal, Ticket
+from engine.sim.tickets import Batch, Refusal
 
 SUPPRESSED_MAX: Final = 51
 SLOW_FIELDS: Final = frozenset({"7762", "7282"})
 _SSO_LIFETIME_MS: Final = 24 * 3600 * 1000
+
+
+NO_BRIDGE: Final = Refusal(text="Bad Request: no bridge", status=400)
 
 
 class Tier(Enum):
@@ -34,15 +37,16 @@ class Tier(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """An order, or the change of one, that waits for a yes.
+    """New orders, or the change of one, that wait for a yes.
 
-    `remaining` are the message ids still to be asked after the current one;
-    `replaces` is the order a modify would change, None for a new order.
+    `asked` are the message ids of this round, `remaining` those of the rounds
+    after it; `replaces` is the order a modify would change, None for new orders.
     """
 
     question_id: str
-    ticket: Ticket
-    remaining: tuple[str, ...]
+    batch: Batch
+    asked: tuple[str, ...]
+    remaining: tuple[tuple[str, ...], ...] = ()
     replaces: int | None = None
 
 
@@ -170,19 +174,23 @@ class Session:
         if tier is Tier.LOGIN:
             return None
         if self.brokerage is None or not self.established(now_ms):
-            return Refusal(text="Bad Request: no bridge", status=400)
+            return NO_BRIDGE
         if tier is Tier.PRIMED and not self.brokerage.primed:
             return Refusal(text="Bad Request: Please query /accounts first", status=400)
         return None
 
     def ask(
-        self, ticket: Ticket, message_ids: tuple[str, ...], *, replaces: int | None = None
+        self, batch: Batch, rounds: tuple[tuple[str, ...], ...], *, replaces: int | None = None
     ) -> Question:
-        """Open a question for the first of `message_ids`; it is the only one open."""
+        """Open a question with the ids of the first round; it is the only one open."""
         assert self.brokerage is not None, "the caller checked the brokerage tier"
         question_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         self.brokerage.question = Question(
-            question_id=question_id, ticket=ticket, remaining=message_ids[1:], replaces=replaces
+            question_id=question_id,
+            batch=batch,
+            asked=rounds[0],
+            remaining=rounds[1:],
+            replaces=replaces,
         )
         return self.brokerage.question
 

@@ -11,7 +11,7 @@ import json
 import types
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from pathlib import Path
@@ -49,6 +49,7 @@ class VenueState:
     due: tuple[tuple[Step, int, int], ...]
     prompts: tuple[Prompted, ...]
     quotes: Mapping[int, Quote]
+    unanswered: tuple[int, ...] = ()
 
 
 def kept(venue: Venue, now_ms: int) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def kept(venue: Venue, now_ms: int) -> dict[str, Any]:
         due=tuple(venue.agenda.rows()),
         prompts=tuple(venue.prompts.values()),
         quotes=venue.market.state(),
+        unanswered=tuple(sorted(venue.unanswered)),
     )
     packed: dict[str, Any] = _packed(state)
     return packed
@@ -111,6 +113,7 @@ def restore(venue: Venue, state: VenueState) -> None:
     venue.coids.update(state.coids)
     venue.accounts.update(state.accounts)
     venue.prompts.update((row.order_id, row) for row in state.prompts)
+    venue.unanswered.update(state.unanswered)
     venue.market.restore(state.quotes)
     venue.go_on(state.due)
 
@@ -203,12 +206,18 @@ def _unpacked(kind: Any, value: Any, where: str) -> Any:
 def _unpacked_object(kind: type, value: Any, where: str) -> Any:
     given, hints = _typed(dict, value, where), get_type_hints(kind)
     names = {item.name for item in fields(kind)}
-    if set(given) != names:
-        different = ", ".join(sorted(set(given) ^ names))
+    # A file of an older version lacks what came later, which has a default for this.
+    needed = {
+        item.name
+        for item in fields(kind)
+        if item.default is MISSING and item.default_factory is MISSING
+    }
+    if set(given) - names or needed - set(given):
+        different = ", ".join(sorted((set(given) - names) | (needed - set(given))))
         message = f"{where} lacks or should not have: {different}"
         raise StateError(message)
     return kind(
-        **{name: _unpacked(hints[name], given[name], f"{where}.{name}") for name in sorted(names)}
+        **{name: _unpacked(hints[name], given[name], f"{where}.{name}") for name in sorted(given)}
     )
 
 

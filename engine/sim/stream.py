@@ -42,6 +42,8 @@ _BULLETIN: Final[Mapping[str, Any]] = {
     "exchanges": None,
     "message": "[BBSMSG Bulletin]\nThis gateway is simulated. No order leaves this machine.",
 }
+_GARBAGE: Final = b"\xff\xfe{not JSON"
+_PAUSE_POLL_S: Final = 0.05
 _BROKERAGE_TOPICS: Final = frozenset({"smd", "smh", "sor", "str"})
 
 
@@ -72,6 +74,7 @@ class ClientSocket:
         self._broker_at_ms = now_ms + world.rng.randint(*_OPEN_DELAY_MS)
         self._heartbeat_at_ms = now_ms + world.config.heartbeat_ms
         self._open = False
+        self._closing = False
         self._asked_for_session = False
         self._brokerage: Brokerage | None = None
         self._quotes: dict[int, _QuoteStream] = {}
@@ -131,7 +134,7 @@ class ClientSocket:
         ]
         if not kept:
             return
-        if faults.mute_sor:
+        if faults.holds("mute_sor"):
             faults.struck["mute_sor"] += 1
             return
         self._tell("sor", kept)
@@ -150,8 +153,7 @@ class ClientSocket:
             self._held[topic] = (rows, self._world.clock_ms() + _HELD_MS)
             return
         self._send({"topic": topic, "args": rows})
-        if getattr(faults, f"duplicate_{topic}"):
-            faults.struck[f"duplicate_{topic}"] += 1
+        if faults.shows(f"duplicate_{topic}"):
             self._send({"topic": topic, "args": rows})
         self._send_held(topic)
 
@@ -190,6 +192,7 @@ class ClientSocket:
 
     def close(self) -> None:
         """Close with code 1000 and no reason, after what is still to be sent."""
+        self._closing = True
         self._frames.append(None)
         self._wake.set()
 
@@ -202,15 +205,17 @@ class ClientSocket:
         faults = self._world.faults
         if self._world.is_silent:
             return
-        if faults.silent_websocket:
+        if faults.holds("silent_websocket"):
             faults.struck["silent_websocket"] += 1
             return
-        if len(payload) > FRAME_BYTES_MAX or len(self._frames) >= BACKLOG_MAX:
+        if faults.takes("garbage_frame"):
+            self._frames.append(_GARBAGE)
+        too_long = len(payload) > FRAME_BYTES_MAX or faults.takes("oversized_frame")
+        if too_long or faults.takes("socket_closes") or len(self._frames) >= BACKLOG_MAX:
             # The gateway gives up on such a connection rather than on the frame.
             self.close()
             return
-        if faults.split_frames and len(payload) > 1:
-            faults.struck["split_frames"] += 1
+        if len(payload) > 1 and faults.shows("split_frames"):
             middle = len(payload) // 2
             self._frames.extend((payload[:middle], payload[middle:]))
         else:
@@ -222,6 +227,8 @@ class ClientSocket:
             await self._wake.wait()
             self._wake.clear()
             while self._frames:
+                while self._world.is_paused and not self._closing:  # noqa: ASYNC110 - only time ends it
+                    await asyncio.sleep(_PAUSE_POLL_S)
                 payload = self._frames.popleft()
                 if payload is None or self._socket.closed:
                     await self._socket.close(code=WSCloseCode.OK)
@@ -240,7 +247,7 @@ class ClientSocket:
         world = self._world
         if now_ms < self._broker_at_ms:
             return
-        if world.session.login is None or world.faults.unauthorized:
+        if world.session.login is None or world.faults.holds("unauthorized"):
             if not self._asked_for_session:
                 self._asked_for_session = True
                 self._send({"message": "waiting for session"})
@@ -250,7 +257,7 @@ class ClientSocket:
         self._send({"topic": "system", "success": user, "isFT": False, "isPaper": world.is_paper})
         status = {
             "authenticated": self._authenticated(),
-            "competing": world.faults.competing,
+            "competing": world.is_competing,
             "message": "",
             "fail": "",
             **SERVER_INFO,
@@ -361,7 +368,8 @@ class ClientSocket:
     def _send_quotes(self, now_ms: int) -> None:
         brokerage, market = self._world.session.brokerage, self._world.market
         for conid, stream in tuple(self._quotes.items()):
-            if now_ms >= stream.until_ms or brokerage is None or conid not in brokerage.lines:
+            over = now_ms >= stream.until_ms or brokerage is None or conid not in brokerage.lines
+            if over:
                 del self._quotes[conid]
                 continue
             quote = market.quote(conid)
@@ -372,7 +380,9 @@ class ClientSocket:
                 values.setdefault("6509", "RpB")
             changed = {key: text for key, text in values.items() if stream.told.get(key) != text}
             stream.quote = quote
-            if changed:
+            if changed and self._world.faults.takes("market_data_stops"):
+                del self._quotes[conid]
+            elif changed:
                 stream.told |= changed
                 stream.next_ms = now_ms + self._world.config.smd_conflation_ms
                 self._send(
@@ -424,9 +434,10 @@ class ClientSocket:
         since_ms = self._world.clock_ms() - (days if isinstance(days, int) else 1) * _DAY_MS
         rows = [
             self._world.known_execution_row(execution)
-            for execution in self._world.venue.executions
+            for execution in self._world.sight.trades(self._world.clock_ms())
             if execution.at_ms >= since_ms
         ]
+        rows = self._world.sight.drifted(rows)
         # One frame of them all could pass the size at which the gateway gives up.
         for start in range(0, len(rows), REPLAY_ROWS_MAX):
             self._send({"topic": "str", "args": rows[start : start + REPLAY_ROWS_MAX]})

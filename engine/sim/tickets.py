@@ -7,10 +7,11 @@ Rule 2: numbers arrive as `Decimal` or `int` and never pass through a float.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from engine.sim.algos import algo_refusal
 from engine.sim.instruments import Instrument
 from engine.sim.trading_rules import RULE_WORDS, rules_for
 
@@ -60,7 +61,9 @@ class Ticket:
     the stop, or the trigger of MIT and LIT; either is None when the type has
     none or it was left out. `trailing_amount` is in the price's unit or, with
     `trailing_type` "%", in percent. With a `cash_quantity` the `quantity` is
-    zero until the venue has worked it out.
+    zero until the venue has worked it out. `parent_coid` makes it an exit of the
+    bracket whose entry has that client order id; `single_group` makes it a member
+    of a group of which one cancels all others.
     """
 
     account: str
@@ -76,11 +79,67 @@ class Ticket:
     trailing_type: str | None = None
     trailing_amount: Decimal | None = None
     cash_quantity: Decimal | None = None
+    parent_coid: str | None = None
+    single_group: bool = False
+    algo: str | None = None
+    algo_parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_buy(self) -> bool:
         """True for BUY, False for SELL."""
         return self.side == "BUY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The tickets of one request: one, a bracket (its entry first), or a group.
+
+    The members of a group cancel each other; so do the exits of a bracket.
+    """
+
+    tickets: tuple[Ticket, ...]
+
+    @property
+    def leader(self) -> Ticket:
+        """The entry of a bracket, the first of a group, or the only one."""
+        return self.tickets[0]
+
+    @property
+    def is_bracket(self) -> bool:
+        """True for an entry with its exits."""
+        return len(self.tickets) > 1 and not self.leader.single_group
+
+
+def batch_of(tickets: tuple[Ticket, ...]) -> Batch | Refusal:
+    """The tickets of one request as what they are together, or the refusal of them."""
+    if len(tickets) == 1:
+        [only] = tickets
+        if only.parent_coid is not None:
+            text = f"Bad Request: parentId {only.parent_coid} is no order of this request"
+            return Refusal(text=text, status=400)
+        return Batch(tickets=tickets)
+    if all(ticket.single_group for ticket in tickets):
+        if any(ticket.parent_coid is not None for ticket in tickets):
+            text = "Bad Request: isSingleGroup and parentId cannot be combined"
+            return Refusal(text=text, status=400)
+        return Batch(tickets=tickets)
+    entries = [ticket for ticket in tickets if ticket.parent_coid is None]
+    exits = [ticket for ticket in tickets if ticket.parent_coid is not None]
+    if len(entries) != 1 or any(ticket.single_group for ticket in tickets):
+        text = (
+            f"Bad Request: {len(tickets)} orders in one request, allowed is one order with "
+            "others that name it as parentId, or orders that all have isSingleGroup"
+        )
+        return Refusal(text=text, status=400)
+    [entry] = entries
+    for ticket in exits:
+        if entry.coid is None or ticket.parent_coid != entry.coid:
+            text = f"Bad Request: parentId {ticket.parent_coid} is no order of this request"
+            return Refusal(text=text, status=400)
+        if ticket.coid is not None:
+            text = f"Bad Request: cOID is not allowed with parentId, it is {ticket.coid}"
+            return Refusal(text=text, status=400)
+    return Batch(tickets=(entry, *exits))
 
 
 def tickets_in(body: Any) -> list[Any] | None:
@@ -126,6 +185,9 @@ def _parse_terms(raw: Mapping[str, Any], account: str, instrument: Instrument) -
     trail = _trail(raw) if order_type in TRAILING else (None, None)
     if isinstance(trail, Refusal):
         return trail
+    algo = _algo(raw, order_type, instrument)
+    if isinstance(algo, Refusal):
+        return algo
     return Ticket(
         account=account,
         conid=instrument.conid,
@@ -140,6 +202,10 @@ def _parse_terms(raw: Mapping[str, Any], account: str, instrument: Instrument) -
         trailing_type=trail[0],
         trailing_amount=trail[1],
         cash_quantity=sizes[1],
+        parent_coid=None if raw.get("parentId") is None else str(raw["parentId"]),
+        single_group=raw.get("isSingleGroup") is True,
+        algo=algo[0],
+        algo_parameters=algo[1],
     )
 
 
@@ -270,3 +336,20 @@ def _trail(raw: Mapping[str, Any]) -> tuple[str, Decimal] | Refusal:
         text = f"The trailing amount must be above zero and below {most}, it is {amount}."
         return Refusal(text=text)
     return kind, amount
+
+
+def _algo(
+    raw: Mapping[str, Any], order_type: str, instrument: Instrument
+) -> tuple[str | None, dict[str, str]] | Refusal:
+    """The algorithm of an order and its parameters."""
+    name, parameters = raw.get("strategy"), raw.get("strategyParameters")
+    if name is None:
+        return None, {}
+    if not isinstance(parameters, dict | None):
+        text = f"Bad Request: strategyParameters is not an object: {parameters}"
+        return Refusal(text=text, status=400)
+    given: dict[str, Any] = parameters or {}
+    forbidden = algo_refusal(str(name), given, order_type=order_type, instrument=instrument)
+    if forbidden is not None:
+        return Refusal(text=forbidden)
+    return str(name), {key: str(value) for key, value in given.items()}

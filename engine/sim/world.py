@@ -7,6 +7,7 @@ Rule 2: news of the venue reaches every subscriber once, in order, through
 `publish`.
 """
 
+import heapq
 import itertools
 import random
 from collections.abc import Callable, Mapping
@@ -16,12 +17,14 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from engine.sim.book import Pace
 from engine.sim.catalogue import catalogue
 from engine.sim.config import SimConfig
 from engine.sim.faults import Faults
 from engine.sim.market import Market
 from engine.sim.orders import (
     CommissionKnown,
+    Corrected,
     Execution,
     Order,
     OrderChanged,
@@ -31,6 +34,7 @@ from engine.sim.orders import (
 )
 from engine.sim.rows import execution_row, order_row, row_delta, sparse_row
 from engine.sim.session import Brokerage, Session
+from engine.sim.sight import Sight
 from engine.sim.state import kept, read, restore
 from engine.sim.venue import Venue
 
@@ -41,7 +45,6 @@ SERVER_INFO: Final = {
     "serverVersion": "Build 10.44.1d, Mar 3, 2026 1:55:32 PM",
 }
 _MAC: Final = "AA:BB:CC:DD:EE:FF"
-_PAST_STATES: Final = 16
 PROMPT_OPTIONS: Final = ("Use on this order", "Always use", "Do not use")
 
 
@@ -105,6 +108,7 @@ class World:
         """
         self.config = config
         self.faults = faults
+        faults.seed(f"{config.seed}:{config.username}")
         found = None if state is None else read(state)
         # The venue's time does not go back, even when the machine's does.
         ahead_ms = 0 if found is None else max(0, found.at_ms - clock_ms())
@@ -118,16 +122,7 @@ class World:
             interval_ms=config.quote_interval_ms,
             now_ms=now_ms,
         )
-        self.venue = Venue(
-            market=self.market,
-            accounts=config.accounts,
-            # Two logins of one simulator have orders of their own, in one market.
-            seed=f"{config.seed}:{config.username}",
-            auction_interval_ms=config.auction_interval_ms,
-            fill_delay_ms=config.fill_delay_ms,
-            cancel_delay_ms=config.cancel_delay_ms,
-            commission_delay_ms=config.commission_delay_ms,
-        )
+        self.venue = _venue(config, self.market, self._commission_delay_ms)
         if found is not None:
             restore(self.venue, found)
         self.session = Session(
@@ -138,16 +133,20 @@ class World:
         )
         if config.logged_in:
             self.session.log_in(now_ms)
+        self.sight = Sight(self.venue, faults)
         self.subscribers: list[Subscriber] = []
         self.silent_until_ms = 0
         self.down_until_ms = 0
+        self.paused_until_ms = 0
+        self.maintained_until_ms = 0
         self.rng = random.Random(f"world:{config.seed}:{config.username}")
         self.request_ids = itertools.count(13_000_000)
         self._told_rows: dict[int, dict[str, Any]] = {}
-        self._past: dict[int, list[Order]] = {}
-        self._frozen_at_ms: int | None = None
+        self._later: list[tuple[int, int, Callable[[], None]]] = []
+        self._planned = itertools.count()
         self._told_state: tuple[bool, bool, Brokerage | None] = (False, False, None)
         self._notice_ids = itertools.count(118)
+        self._displaced = False
         self._resets_done = 0
         self._closes_done = 0
 
@@ -158,12 +157,28 @@ class World:
     @property
     def is_silent(self) -> bool:
         """True while nothing is answered."""
-        return self.faults.silent_gateway or self.clock_ms() < self.silent_until_ms
+        return self.faults.holds("silent_gateway") or self.clock_ms() < self.silent_until_ms
+
+    @property
+    def is_paused(self) -> bool:
+        """True while the gateway stands still; what was asked then is answered afterwards."""
+        return self.clock_ms() < self.paused_until_ms
+
+    @property
+    def is_maintained(self) -> bool:
+        """True while nobody can log in because the broker maintains its servers."""
+        return self.faults.holds("maintenance") or self.clock_ms() < self.maintained_until_ms
+
+    def later(self, due_ms: int, do: Callable[[], None]) -> None:
+        """Do something at that time, or as soon as the world moves on after it."""
+        heapq.heappush(self._later, (due_ms, next(self._planned), do))
 
     def advance(self, now_ms: int) -> None:
         """Move market and venue on and tell every socket what is new."""
         self.apply_faults()
         self.market.advance(now_ms)
+        while self._later and self._later[0][0] <= now_ms:
+            heapq.heappop(self._later)[2]()
         self.venue.advance(now_ms)
         self.publish()
         for subscriber in tuple(self.subscribers):
@@ -171,37 +186,68 @@ class World:
 
     def apply_faults(self) -> None:
         """Do what was asked for by the faults since the last call."""
-        faults = self.faults
-        self.venue.commission_delay_ms = (
-            faults.late_commission_ms if faults.late_commission else self.config.commission_delay_ms
-        )
+        faults, now_ms = self.faults, self.clock_ms()
+        faults.begin_spell(now_ms)
         if faults.brokerage_resets_wanted > self._resets_done:
             self._resets_done = faults.brokerage_resets_wanted
             faults.struck["reset_brokerage"] += 1
-            self.session.reset_brokerage()
+            self._reset(now_ms)
         if faults.websocket_closes_wanted > self._closes_done:
             self._closes_done = faults.websocket_closes_wanted
             faults.struck["close_websockets"] += 1
             for subscriber in tuple(self.subscribers):
                 subscriber.close()
-        if faults.competing and not self._told_state[1]:
+        displaced = faults.holds("competing")
+        if displaced and not self._displaced:
             # Another login owns the username now: this one's session is displaced.
             faults.struck["competing"] += 1
-            self.session.reset_brokerage()
-        if faults.backend_down and self.session.brokerage is not None:
+            self._reset(now_ms)
+        self._displaced = displaced
+        if faults.holds("backend_down") and self.session.brokerage is not None:
             faults.struck["backend_down"] += 1
-            self.session.reset_brokerage()
-        if not faults.frozen_orders_list:
-            self._frozen_at_ms = None
-        elif self._frozen_at_ms is None:
-            faults.struck["frozen_orders_list"] += 1
-            self._frozen_at_ms = self.clock_ms()
-        established = self.session.established(self.clock_ms())
-        state = (established, faults.competing, self.session.brokerage if established else None)
+            self._reset(now_ms)
+        if self.is_maintained and self.session.login is not None:
+            faults.struck["maintenance"] += 1
+            self.session.log_out()
+        self.sight.look(now_ms)
+        self._tell_state(now_ms)
+
+    def _commission_delay_ms(self) -> int:
+        faults = self.faults
+        if faults.shows("late_commission"):
+            return faults.late_commission_ms
+        return self.config.commission_delay_ms
+
+    def _reset(self, now_ms: int) -> None:
+        """End the brokerage session, and what the broker may forget with it."""
+        self.session.reset_brokerage()
+        if self.faults.shows("coid_amnesia"):
+            self.venue.forget_coids()
+        for order_id, order in tuple(self.venue.orders.items()):
+            if order.working and self.faults.shows("renumber_on_reset"):
+                self.venue.renumber(order_id, now_ms)
+
+    def _tell_state(self, now_ms: int) -> None:
+        """Tell the sockets when the login state is not what it was."""
+        established = self.session.established(now_ms)
+        competing = self.is_competing
+        state = (established, competing, self.session.brokerage if established else None)
         if state != self._told_state:
             self._told_state = state
             for subscriber in tuple(self.subscribers):
                 subscriber.session_changed()
+
+    @property
+    def is_competing(self) -> bool:
+        """True while the status says that another session of the user competes."""
+        return self.faults.holds("competing") or self.faults.holds("competing_shown")
+
+    def select_next_account(self) -> None:
+        """Let another account be the selected one, as another client of the login might."""
+        brokerage, accounts = self.session.brokerage, self.config.accounts
+        if brokerage is not None:
+            place = accounts.index(brokerage.selected_account)
+            brokerage.selected_account = accounts[(place + 1) % len(accounts)]
 
     def publish(self) -> None:
         """Hand the venue's news to the sockets and the log."""
@@ -211,16 +257,28 @@ class World:
         for news in self.venue.take_news():
             match news:
                 case OrderChanged(order=order):
-                    self._remember(order)
+                    self.sight.remember(order)
                     order_rows += self._changes(order)
                     notices += self._notices(order)
                 case Traded(execution=execution):
                     _log_fill(execution)
-                    trade_rows.append(self.execution_row(execution, with_commission=False))
+                    self._draw_correction(execution)
+                    trade_rows += self._trade_rows(execution, with_commission=False)
                 case CommissionKnown(execution=execution):
-                    trade_rows.append(self.execution_row(execution, with_commission=True))
+                    trade_rows += self._trade_rows(execution, with_commission=True)
+                case Corrected(execution=execution):
+                    known = execution.execution_id in self.venue.commissions_known
+                    trade_rows += self._trade_rows(execution, with_commission=known)
                 case Prompted():
                     notices.append(prompt_row(news))
+        self._hand_out(order_rows, trade_rows, notices)
+
+    def _hand_out(
+        self,
+        order_rows: list[OrderNews],
+        trade_rows: list[dict[str, Any]],
+        notices: list[dict[str, Any]],
+    ) -> None:
         for subscriber in tuple(self.subscribers):
             if order_rows:
                 subscriber.orders_changed(order_rows)
@@ -228,6 +286,37 @@ class World:
                 subscriber.traded(trade_rows)
             if notices:
                 subscriber.notified(notices)
+
+    def _draw_correction(self, execution: Execution) -> None:
+        """Let the venue correct or bust an execution later, when a fault says so."""
+        faults = self.faults
+        busts = faults.takes("bust_next")
+        if not busts and not faults.takes("correct_next"):
+            return
+        base = execution.execution_id.rpartition(".")[0]
+        due_ms = self.clock_ms() + faults.span_ms("correction_late_s")
+
+        def correct() -> None:
+            found = self.venue.execution_index(base)
+            old = self.venue.executions[found]
+            tick = self.venue.instrument(old.ticket.conid).increment(old.price)
+            self.venue.correct(
+                found,
+                due_ms,
+                quantity=old.quantity * 0 if busts else old.quantity,
+                price=old.price if busts else old.price + tick,
+            )
+
+        self.later(due_ms, correct)
+
+    def _trade_rows(self, execution: Execution, *, with_commission: bool) -> list[dict[str, Any]]:
+        """The rows that tell of an execution now; late ones are told when it is time."""
+        rows = self.sight.drifted([self.execution_row(execution, with_commission=with_commission)])
+        delay_ms = self.sight.trade_delay_ms(execution.order_id)
+        if not delay_ms:
+            return rows
+        self.later(self.clock_ms() + delay_ms, lambda: self._hand_out([], rows, []))
+        return []
 
     def tell_notice(self, text: str) -> None:
         """A text of the broker on every open socket."""
@@ -241,27 +330,12 @@ class World:
         for subscriber in tuple(self.subscribers):
             subscriber.bulletin([row])
 
-    def listed_orders(self, now_ms: int) -> list[Order]:
-        """The orders as the list shows them, the newest first; a fault may make it old."""
-        faults = self.faults
-        if self._frozen_at_ms is None and not faults.order_list_lag_ms:
-            return list(reversed(self.venue.orders.values()))
-        as_of_ms = now_ms - faults.order_list_lag_ms
-        if self._frozen_at_ms is not None:
-            as_of_ms = min(as_of_ms, self._frozen_at_ms)
-        found: list[Order] = []
-        for order in reversed(self.venue.orders.values()):
-            past = self._past.get(order.order_id, [order])
-            seen = [row for row in past if row.updated_at_ms <= as_of_ms]
-            if seen:
-                found.append(seen[-1])
-        return found
-
     def order_row(self, order: Order) -> dict[str, Any]:
-        """The full row of an order as it is now."""
+        """The full row of an order as it is then."""
         at_ms = order.updated_at_ms + self.faults.clock_skew_ms
         shown = replace(order, updated_at_ms=at_ms)
-        return order_row(shown, self.venue.instrument(order.ticket.conid))
+        row = order_row(shown, self.venue.instrument(order.ticket.conid))
+        return self.sight.bare(row)
 
     def execution_row(self, execution: Execution, *, with_commission: bool) -> dict[str, Any]:
         """The row of an execution."""
@@ -284,14 +358,14 @@ class World:
         if session.brokerage is None:
             return {
                 "authenticated": False,
-                "competing": self.faults.competing,
-                "connected": not self.faults.backend_down,
+                "competing": self.is_competing,
+                "connected": not self.faults.holds("backend_down"),
                 "MAC": _MAC,
             }
         return {
             "authenticated": True,
             "established": session.established(now_ms),
-            "competing": self.faults.competing,
+            "competing": self.is_competing,
             "connected": True,
             "message": "",
             "MAC": _MAC,
@@ -358,21 +432,37 @@ class World:
         text = f"Order {row['orderDesc']} was rejected: {order.reason}"
         return [{"id": str(next(self._notice_ids)), "text": text, "title": None, "url": None}]
 
-    def _remember(self, order: Order) -> None:
-        """Keep what an order was, for lists that show it late; only the last states are kept."""
-        past = self._past.setdefault(order.order_id, [])
-        past.append(order)
-        del past[:-_PAST_STATES]
-
     def _changes(self, order: Order) -> list[OrderNews]:
         """What `sor` says about one state of an order: the news, sometimes ids alone too."""
         row = self.order_row(order)
         delta = row_delta(self._told_rows.get(order.order_id), row)
         self._told_rows[order.order_id] = row
-        rows = [delta]
+        rows = [self.sight.partial(delta)]
         if order.status is OrderStatus.SUBMITTED and not order.filled_quantity:
             rows.insert(0, sparse_row(row))
-        return [OrderNews(status=order.status.value, row=each) for each in rows]
+        told = [OrderNews(status=order.status.value, row=each) for each in self.sight.drifted(rows)]
+        now_ms = self.clock_ms()
+        delay_ms = self.sight.order_delay_ms(order.order_id, now_ms)
+        if not delay_ms:
+            return told
+        self.later(now_ms + delay_ms, lambda: self._hand_out(told, [], []))
+        return []
+
+
+def _venue(config: SimConfig, market: Market, commission_delay_ms: Callable[[], int]) -> Venue:
+    return Venue(
+        market=market,
+        accounts=config.accounts,
+        # Two logins of one simulator have orders of their own, in one market.
+        seed=f"{config.seed}:{config.username}",
+        pace=Pace(
+            fill_delay_ms=config.fill_delay_ms,
+            cancel_delay_ms=config.cancel_delay_ms,
+            auction_interval_ms=config.auction_interval_ms,
+            day_ends_at_s=config.day_ends_at_s,
+        ),
+        commission_delay_ms=commission_delay_ms,
+    )
 
 
 def prompt_row(asked: Prompted) -> dict[str, Any]:

@@ -265,3 +265,146 @@ def test_ibind_hears_that_a_client_order_id_is_taken(client: Any) -> None:
 
     with pytest.raises(ibind.ExternalBrokerError, match="already registered"):
         client.place_order(resting, ANSWERS)
+
+
+def ready(client: Any) -> None:
+    log_in(client)
+    client.suppress_messages(["o163", "o354", "o10151", "o10331"])
+
+
+def bracket(coid: str, **entry: Any) -> list[Any]:
+    """An entry, a profit far above the market and a stop far below it."""
+    closing: dict[str, Any] = {"side": "SELL", "parent_id": coid, "tif": "GTC"}
+    return [
+        order(coid=coid, **entry),
+        order(order_type="LMT", price=9000.00, **closing),
+        order(order_type="STP", price=0.50, **closing),
+    ]
+
+
+def rows_of(client: Any) -> dict[int, dict[str, Any]]:
+    """The list of orders, read until it says that it is complete."""
+    until(lambda: client.live_orders().data["snapshot"])
+    return {row["orderId"]: row for row in client.live_orders().data["orders"]}
+
+
+def test_ibind_places_a_bracket_and_sees_its_exits_wait_and_work(
+    sim: SimGateway, client: Any
+) -> None:
+    ready(client)
+
+    with streaming(sim, client) as (stream, events):
+        stream.subscribe(ibind.subscriptions.OrdersSubscription())
+        assert stream.tic() is not None
+        placed = client.place_order(bracket("witness-b1"), ANSWERS).data
+        *exits, entry = [int(row["order_id"]) for row in placed]
+        until(lambda: "Filled" in statuses(events, entry))
+        until(lambda: "Submitted" in statuses(events, max(exits) - 1))
+        rows = rows_of(client)
+
+    assert [row.get("local_order_id") for row in placed] == [None, None, "witness-b1"]
+    assert {row["parent_order_id"] for row in placed[:2]} == {str(entry)}
+    assert [rows[order_id]["parentId"] for order_id in exits] == [entry, entry]
+    assert {rows[order_id]["ocaGroupId"] for order_id in exits} == {str(entry)}
+    for order_id in exits:
+        assert statuses(events, order_id)[:2] == ["Inactive", "PreSubmitted"]
+
+
+def test_ibind_cancels_an_entry_and_its_exits_with_it(sim: SimGateway, client: Any) -> None:
+    ready(client)
+
+    with streaming(sim, client) as (stream, events):
+        stream.subscribe(ibind.subscriptions.OrdersSubscription())
+        assert stream.tic() is not None
+        placed = client.place_order(
+            bracket("witness-b2", order_type="LMT", price=1.00), ANSWERS
+        ).data
+        ids = [int(row["order_id"]) for row in placed]
+        until(lambda: "Submitted" in statuses(events, ids[-1]))
+        client.cancel_order(str(ids[-1]))
+        until(lambda: all("Cancelled" in statuses(events, order_id) for order_id in ids))
+
+    assert sim.venue.executions == []
+
+
+def test_ibind_sees_one_order_of_a_group_cancel_the_others(sim: SimGateway, client: Any) -> None:
+    ready(client)
+    members = [
+        order(coid="witness-o1", order_type="LMT", price=1.00, is_single_group=True),
+        order(coid="witness-o2", is_single_group=True),
+    ]
+
+    with streaming(sim, client) as (stream, events):
+        stream.subscribe(ibind.subscriptions.OrdersSubscription())
+        assert stream.tic() is not None
+        placed = client.place_order(members, ANSWERS).data
+        by_coid = {row["local_order_id"]: int(row["order_id"]) for row in placed}
+        until(lambda: "Filled" in statuses(events, by_coid["witness-o2"]))
+        until(lambda: "Cancelled" in statuses(events, by_coid["witness-o1"]))
+        rows = rows_of(client)
+
+    groups = {row["ocaGroupId"] for row in rows.values()}
+    assert groups == {f"oco-{by_coid['witness-o1']}"}
+
+
+def test_ibind_answers_the_questions_about_a_bracket(sim: SimGateway, client: Any) -> None:
+    log_in(client)
+    client.live_marketdata_snapshot(str(AAPL), ["31"])
+    client.suppress_messages(["o163"])
+
+    answers = ANSWERS | {ibind.QuestionType.STOP_ORDER_RISKS: True}
+    placed = client.place_order(bracket("witness-b3"), answers).data
+
+    assert len(placed) == 3
+    [entry] = sim.venue.orders_with_coid("witness-b3")
+    assert len(sim.venue.exits_of(entry.order_id)) == 2
+    assert len(sim.venue.submissions) == 1
+
+
+def test_ibind_changes_an_order_and_keeps_its_id(sim: SimGateway, client: Any) -> None:
+    ready(client)
+    resting = order(order_type="LMT", price=1.00, coid="witness-m1")
+    order_id = client.place_order(resting, ANSWERS).data["order_id"]
+    until(lambda: sim.venue.orders[int(order_id)].status.value == "Submitted")
+
+    changed = order(order_type="LMT", price=2.00, quantity=7, coid="witness-m1")
+    answer = client.modify_order(order_id, changed, ANSWERS).data
+    row = rows_of(client)[int(order_id)]
+    preview = client.whatif_order(changed).data
+
+    assert (answer["order_id"], answer["local_order_id"]) == (order_id, "witness-m1")
+    assert (row["price"], row["totalSize"], row["order_ref"]) == ("2.00", 7.0, "witness-m1")
+    assert preview["amount"]["total"].endswith("USD")
+
+
+def test_ibind_reads_the_fills_it_was_streamed(sim: SimGateway, client: Any) -> None:
+    ready(client)
+    placed = client.place_order(order(coid="witness-t1"), ANSWERS).data
+    until(lambda: not sim.venue.orders[int(placed["order_id"])].working)
+    client.trades()
+
+    rows = client.trades(days="1").data
+
+    assert {row["order_ref"] for row in rows} == {"witness-t1"}
+    assert sum(row["size"] for row in rows) == 10
+
+
+def test_ibind_places_an_order_with_an_algorithm(sim: SimGateway, client: Any) -> None:
+    ready(client)
+    listed = client.algo_params_by_conid(
+        str(AAPL), algos=["Adaptive"], add_description="1", add_params="1"
+    ).data
+    [parameter] = listed["algos"][0]["parameters"]
+
+    wanted = order(
+        coid="witness-a1",
+        strategy="Adaptive",
+        strategy_parameters={parameter["id"]: parameter["legalStrings"][0]},
+    )
+    client.place_order(wanted, ANSWERS)
+
+    [taken] = sim.venue.orders_with_coid("witness-a1")
+    assert (taken.ticket.algo, taken.ticket.algo_parameters) == (
+        "Adaptive",
+        {"adaptivePriority": "Urgent"},
+    )

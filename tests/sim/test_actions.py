@@ -8,7 +8,7 @@ import pytest
 
 from engine.sim import ACTIONS, ActionError, act
 from engine.sim.actions import check
-from engine.sim.venue import UNANSWERED
+from engine.sim.floor import UNANSWERED
 from tests.sim.client import AAPL, ACCOUNT, asynchronous, gateway, subscribed, until
 
 
@@ -203,7 +203,7 @@ async def test_an_external_execution_names_another_submitter() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("explode", {}, "explode is no action; known are bulletin, "),
+        ("explode", {}, "explode is no action; known are answer_cancels, "),
         ("compete", {"hard": True}, "compete takes nothing, given is hard"),
         ("silence", {}, "seconds is None, needed is a number of 0 or more"),
         ("silence", {"seconds": "long"}, "seconds is 'long', needed is a number of 0 or more"),

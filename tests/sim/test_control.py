@@ -7,7 +7,9 @@ from typing import Any
 import aiohttp
 
 from engine.sim import ControlPort, SimConfig, SimGateway
+from engine.sim.tickets import Batch
 from tests.sim.client import AAPL, FAST, asynchronous, until
+from tests.sim.test_venue import limit
 
 
 @asynccontextmanager
@@ -104,8 +106,45 @@ async def test_what_cannot_be_done_is_refused_with_a_text_and_changes_nothing() 
         ]
 
     assert [status for status, _ in refused] == [400, 400, 400, 404, 403]
-    assert "explode is no fault; known are" in refused[0][1]["error"]
+    assert "explode is no fault; `engine sim faults list` shows all" in refused[0][1]["error"]
     assert refused[1][1]["error"] == "the body must be a JSON object"
     assert "explode is no action" in refused[2][1]["error"]
     assert refused[3][1]["error"] == "session is three, known are one"
     assert gateways[0].faults.mute_sor is False
+
+
+@asynchronous
+async def test_faults_are_described_cleared_and_given_by_a_preset() -> None:
+    async with controlled("one", "two") as (gateways, http):
+        _, known = await ask(http, "GET", "/faults/known")
+        _, presets = await ask(http, "GET", "/presets")
+        checked = await ask(http, "POST", "/presets/bad-night?check=true")
+        untouched = dict(gateways[0].faults.chances)
+        await ask(http, "POST", "/presets/bad-night?session=one")
+        given = [dict(row.faults.chances) for row in gateways]
+        await ask(http, "PATCH", "/faults", json={"lose_sor": "50%"})
+        await ask(http, "DELETE", "/faults?check=true")
+        still = gateways[1].faults.chances
+        status, cleared = await ask(http, "DELETE", "/faults")
+        unknown = await ask(http, "POST", "/presets/good-night")
+
+    assert known["lose_sor"]["kind"] == "count"
+    assert (checked[0], untouched) == (200, {})
+    assert given == [presets["bad-night"]["chances"], {}]
+    assert still == {"lose_sor": 0.5}
+    assert (status, [row["values"]["chances"] for row in cleared.values()]) == (200, [{}, {}])
+    assert unknown == (400, {"error": "good-night is no preset; known are bad-night"})
+
+
+@asynchronous
+async def test_the_truth_says_what_belongs_together() -> None:
+    async with controlled("one") as (gateways, http):
+        [gateway] = gateways
+        members = tuple(limit("1.00", coid=coid, single_group=True) for coid in ("o-1", "o-2"))
+        gateway.venue.accept_all(Batch(tickets=members), gateway.world.clock_ms())
+        _, truth = await ask(http, "GET", "/venue")
+
+    rows = truth["one"]["orders"]
+    assert {(row["parent_id"], row["oca_group"]) for row in rows} == {
+        (None, f"oco-{rows[0]['order_id']}")
+    }

@@ -4,7 +4,7 @@ from typing import Any
 from engine.sim.config import DEFAULT_QUESTIONS
 from engine.sim.questions import UNKNOWN_MESSAGE_ID, question_body, questions_for, with_faults
 from engine.sim.session import Question
-from engine.sim.tickets import Ticket
+from engine.sim.tickets import Batch, Ticket
 
 
 def ticket(order_type: str, limit_price: str | None = None) -> Ticket:
@@ -63,9 +63,9 @@ def test_faults_put_an_unknown_question_first_and_make_the_chain_longer() -> Non
 
 
 def test_a_question_is_one_element_with_message_and_id_side_by_side() -> None:
-    question = Question(question_id="q-1", ticket=ticket("MKT"), remaining=())
+    question = Question(question_id="q-1", batch=Batch(tickets=(ticket("MKT"),)), asked=("o10151",))
 
-    body = question_body(question, "o10151")
+    body = question_body(question)
 
     assert len(body) == 1
     assert body[0]["id"] == "q-1"

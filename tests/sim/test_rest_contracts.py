@@ -91,3 +91,28 @@ async def test_an_option_has_its_terms_and_two_tick_sizes() -> None:
         {"lowerEdge": 0.0, "increment": 0.01},
         {"lowerEdge": 3.0, "increment": 0.05},
     ]
+
+
+@asynchronous
+async def test_algorithms_have_parameters_on_request_and_an_unknown_contract_is_a_503() -> None:
+    path = "/iserver/contract/265598/algos"
+    async with gateway() as (_, client):
+        await client.open_session()
+        short = await client.get(path)
+        long = await client.get(path, algos="Vwap", addDescription="1", addParams="1")
+        none = await client.get("/iserver/contract/416904/algos")
+        unknown = await client.get("/iserver/contract/1/algos")
+
+    assert short.body["algos"][0] == {"name": "Adaptive", "id": "Adaptive"}
+    [vwap] = long.body["algos"]
+    assert vwap["parameters"][0] == {
+        "guiRank": 1,
+        "name": "Max Percentage",
+        "id": "maxPctVol",
+        "minValue": 0.01,
+        "maxValue": 50.0,
+        "description": "From 0.01 to 50",
+        "required": "true",
+        "valueClassName": "Double",
+    }
+    assert (none.body, unknown.status) == ({"algos": []}, 503)

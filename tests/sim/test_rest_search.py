@@ -118,13 +118,3 @@ async def test_schedules_say_that_the_market_never_closes() -> None:
     [venue] = week.body
     assert (venue["exchange"], len(venue["schedules"])) == ("NASDAQ", 7)
     assert unknown.status == 400
-
-
-@asynchronous
-async def test_there_are_no_algorithms_and_an_unknown_contract_is_a_503() -> None:
-    async with gateway() as (_, client):
-        await client.open_session()
-        none = await client.get("/iserver/contract/265598/algos")
-        unknown = await client.get("/iserver/contract/1/algos")
-
-    assert (none.body, unknown.status) == ({"algos": []}, 503)

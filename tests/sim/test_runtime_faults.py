@@ -123,10 +123,10 @@ async def test_a_list_may_lag_behind() -> None:
     async with gateway() as (sim, client):
         await client.open_session()
         await client.get(ORDERS)
-        sim.faults.order_list_lag_ms = 150
+        sim.faults.order_list_lag_ms = 60_000
         order_id = await resting_order(sim, client)
         early = await listed(client, order_id)
-        await asyncio.sleep(0.2)
+        sim.faults.order_list_lag_ms = 0
         late = await listed(client, order_id)
 
     assert (early, late["status"]) == ({}, "Submitted")

@@ -1,7 +1,7 @@
 from decimal import Decimal
 
 from engine.sim.session import MarketDataLine, Session, Tier
-from engine.sim.tickets import Refusal, Ticket
+from engine.sim.tickets import Batch, Refusal, Ticket
 
 TICKET = Ticket(
     account="DU1", conid=265598, order_type="MKT", side="BUY", quantity=Decimal(1), tif="DAY"
@@ -56,7 +56,7 @@ def test_everything_the_brokerage_session_remembers_dies_with_it() -> None:
     ready.brokerage.primed = True
     ready.brokerage.suppressed = frozenset({"o163"})
     ready.brokerage.lines[1] = MarketDataLine()
-    ready.ask(TICKET, ("o163",))
+    ready.ask(Batch(tickets=(TICKET,)), (("o163",),))
 
     ready.reset_brokerage()
     ready.open_brokerage(5000)
@@ -105,10 +105,10 @@ def test_only_one_question_is_open_and_another_request_invalidates_it() -> None:
     asking.open_brokerage(0)
     assert asking.brokerage is not None
 
-    question = asking.ask(TICKET, ("o163", "o354"))
+    question = asking.ask(Batch(tickets=(TICKET,)), (("o163",), ("o354",)))
     asking.invalidate_question()
 
-    assert question.remaining == ("o354",)
+    assert question.remaining == (("o354",),)
     assert asking.brokerage.question is None
     assert asking.brokerage.invalidated == {question.question_id: question}
 

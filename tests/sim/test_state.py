@@ -10,6 +10,7 @@ import pytest
 from engine.sim.orders import OrderStatus
 from engine.sim.state import StateError, StateFile, kept, read, restore
 from engine.sim.venue import Venue
+from tests.sim.test_floor import bracket
 from tests.sim.test_venue import AAPL, ACCOUNT, limit, run, ticket, venue
 
 FAR = "1.00"
@@ -143,3 +144,35 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None
         StateFile(path).load()
 
     assert str(path) in str(caught.value)
+
+
+def test_a_bracket_and_an_unanswered_cancel_go_on() -> None:
+    before = venue()
+    entry, profit, stop = bracket(before, tif="GTC")
+    run(before, 100)
+    before.unanswered.add(entry.order_id)
+    before.cancel(entry.order_id, 100)
+    run(before, 300, from_ms=100)
+
+    after = gone_on(before, 300)
+    answered = after.answer_cancels(301)
+
+    assert answered == (entry.order_id,)
+    assert [row.order_id for row in after.exits_of(entry.order_id)] == [
+        profit.order_id,
+        stop.order_id,
+    ]
+    assert {row.status for row in after.orders.values()} == {OrderStatus.CANCELLED}
+
+
+def test_a_file_of_an_older_version_lacks_what_came_later() -> None:
+    values = json.loads(json.dumps(kept(busy_venue(), 105)))
+    del values["unanswered"]
+    for row in values["orders"]:
+        del row["parent_id"], row["oca_group"], row["ticket"]["algo"]
+    for row in values["submissions"]:
+        del row["coids"]
+
+    state = read(values)
+
+    assert state == read(kept(busy_venue(), 105))

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from engine.sim.book import COID_MEMORY_MS, Pace
 from engine.sim.catalogue import catalogue
 from engine.sim.market import Market
 from engine.sim.orders import CommissionKnown, News, Order, OrderChanged, OrderStatus, Traded
 from engine.sim.tickets import Ticket
-from engine.sim.venue import COID_MEMORY_MS, Venue
+from engine.sim.venue import Venue
 
 AAPL = 265598
 ACCOUNT = "DU1"
@@ -21,11 +22,11 @@ def venue(**changes: Any) -> Venue:
         "market": market,
         "accounts": (ACCOUNT, "DU2"),
         "seed": 1,
-        "fill_delay_ms": (20, 20),
-        "cancel_delay_ms": 50,
-        "commission_delay_ms": 10,
+        "commission_delay_ms": lambda: 10,
     }
-    return Venue(**(options | changes))
+    pace: dict[str, Any] = {"fill_delay_ms": (20, 20), "cancel_delay_ms": 50}
+    own = {name: changes.pop(name) for name in tuple(changes) if hasattr(Pace, name)}
+    return Venue(**(options | {"pace": Pace(**(pace | own))} | changes))
 
 
 def ticket(**changes: Any) -> Ticket:
