@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust_core -name '*.rs' -o -name Cargo.toml)
 PY_SOURCES := engine tests benchmarks
 
-.PHONY: help setup format check lint types imports test-rust test sim bench demo lock docs clean tools
+.PHONY: help setup format check lint types imports test-rust test sim crash power bench demo lock docs clean tools
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,12 @@ test: setup ## Build, then run every Python test with coverage
 sim: setup ## Simulate whole engines in bad weather: SEEDS=1000 of them, or replay one with SEED=n
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds 0:$(or $(SEEDS),1000))
 
+crash: setup ## Kill real engines at every step of an order and look what is left (CELLS=n of the matrix)
+	$(BIN)/python -m tests.crash --sample $(or $(CELLS),36)
+
+power: setup ## Cut the power of the SQLite journal at every write (STATES=n disks to open)
+	$(BIN)/python -m tests.power --states $(or $(STATES),10000)
+
 bench: setup ## Benchmarks as ratios against peers, in one run
 	$(BIN)/python -m benchmarks
 
@@ -82,7 +88,7 @@ demo: $(VENV)/.extension ## Simulated gateway, engine and sample orders until Ct
 	@$(BIN)/engine demo $(if $(DEMO_SECONDS),--for $(DEMO_SECONDS))
 
 docs: setup ## Redraw the generated pages
-	UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/test_tidy.py
+	UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/test_tidy.py tests/sim/test_faults.py
 
 lock: $(VENV)/.venv ## Pin the dependencies anew, with hashes and without an index
 	$(BIN)/pip install --quiet 'uv>=0.8'

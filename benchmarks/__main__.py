@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import actors, feed, journal, memory
+from benchmarks import actors, feed, journal, memory, recovery, submit
 from benchmarks.contest import Contest, DigestMismatchError, hold
 from benchmarks.report import document, heading, table
 from engine import log
@@ -23,6 +23,16 @@ def _journal() -> Iterator[Contest]:
     yield from journal.contests(_SCRATCH)
 
 
+def _recovery() -> Iterator[Contest]:
+    _SCRATCH.mkdir(exist_ok=True)
+    yield from recovery.contests(_SCRATCH)
+
+
+def _submit() -> Iterator[Contest]:
+    _SCRATCH.mkdir(exist_ok=True)
+    yield from submit.contests(_SCRATCH)
+
+
 def _actors() -> Iterator[Contest]:
     yield from actors.contests()
     found = memory.contests()
@@ -35,6 +45,8 @@ FAMILIES: Final[Mapping[str, Callable[[], Iterator[Contest]]]] = {
     "feed": lambda: iter(feed.contests()),
     "actors": _actors,
     "journal": _journal,
+    "recovery": _recovery,
+    "submit": _submit,
 }
 
 

@@ -8,6 +8,7 @@ Rule 2: a bad file refuses the start. While running, it keeps the last good one.
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import ssl
@@ -79,7 +80,9 @@ class App:
         self, policy: RiskPolicy, watch: FileWatch, closers: contextlib.AsyncExitStack
     ) -> None:
         config = self.config
-        journal = open_journal(config.journal.url, state_dir=config.state_dir)
+        journal = self._journal = await open_journal(
+            config.journal.url, state_dir=config.state_dir, shard=config.shard
+        )
         closers.push_async_callback(journal.close)
         self._assembly = Assembly(
             config,
@@ -91,11 +94,10 @@ class App:
         self._supervisor, self.bridge = self._assembly.supervisor, self._assembly.bridge
         closers.push_async_callback(self._assembly.close)
         await self._assembly.open()
-        records = journal.replay()
-        self._assembly.rebuild(records)
+        records = await self._assembly.rebuild()
         self._write(EngineStarted(version=version(DISTRIBUTION), mode=config.mode))
         self._write(_loaded(policy, ()))
-        _LOG.info("engine_started", mode=config.mode, records=len(records))
+        _LOG.info("engine_started", mode=config.mode, records=records)
         await self._serve(closers)
         self._keep(self._watch_limits(watch))
         self._keep(self._measure())
@@ -152,6 +154,7 @@ class App:
             await asyncio.sleep(WATCH_S)
             metrics.LOOP_LAG_SECONDS.set(max(loop.time() - due, 0))
             self._assembly.measure()
+            self._journal.measure()
 
     async def _watch_limits(self, watch: FileWatch) -> None:
         metrics.RISK_RELOAD_OK.set(1)
@@ -219,6 +222,7 @@ async def serve(
     """Run an engine until SIGTERM, SIGINT or `POST /v1/drain`."""
     app = App(config, environ)
     await app.start()
+    gc.freeze()  # All orders of the journal stay; no collection need look at them again.
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.bridge.drain)

@@ -4,8 +4,9 @@ Rule: everything here is given its journal, its clock, its dispatcher and its co
 so that the same engine runs on sockets and in a simulated world.
 """
 
+import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +20,7 @@ from engine.actors.views import Views
 from engine.actors.watched_journal import WatchedJournal
 from engine.config.engine import EngineConfig, SessionConfig
 from engine.domain.messages import HaltScope
-from engine.domain.ports import Journal, Recorded
+from engine.domain.ports import Journal
 from engine.domain.risk import RiskPolicy
 from engine.domain.session import SessionSettings, calendar_of
 from engine.domain.values import (
@@ -40,6 +41,8 @@ from engine.gateway.pacing import Pacing, broker_limits
 from engine.gateway.session import HttpSessionGateway
 from engine.gateway.tls import TlsPolicy
 from engine.gateway.wire import Operator, TicketEncoder
+from engine.journal.rebuild import Snapshots, without_collector
+from engine.journal.snapshot_body import PACKING
 
 STARTED_HALTED: Final = HaltScope(
     scope=Scope(kind=ScopeKind.FIRM),
@@ -83,11 +86,17 @@ class Assembly:
     ) -> None:
         self.config = config
         self.journal = WatchedJournal(journal)
+        self.snapshots = Snapshots(self.journal, records=config.journal.snapshot_records)
+        self._snapshotting: asyncio.Task[None] | None = None
         self.clock = surroundings.clock
         self.dispatcher = surroundings.dispatcher
         encoder = TicketEncoder(operator=_operator(config))
         self.board = Switchboard(
-            journal=self.journal, views=Views(), shard=config.shard, clock=self.clock
+            journal=self.journal,
+            views=Views(PACKING),
+            shard=config.shard,
+            clock=self.clock,
+            policy_of=config.orders.policy_of,
         )
         spawner = Spawner(
             dispatcher=self.dispatcher,
@@ -125,20 +134,28 @@ class Assembly:
             await session.client.start()
             self.supervisor.add_session(session.parts)
 
-    def rebuild(self, records: Sequence[Recorded]) -> None:
-        """Bring back what the journal knows; a live engine comes back halted."""
-        self.supervisor.replay(records)
-        if records:
+    async def rebuild(self) -> int:
+        """Bring back what the journal knows, and return its last record; 0 when it is new.
+
+        A live engine comes back halted. Raises `JournalUnsupported` when a newer version
+        wrote one of the records.
+        """
+        with without_collector():
+            history = await self.snapshots.rebuild()
+            self.supervisor.rebuild(history)
+        if history.seq:
             for session in self.sessions:
                 session.reads.defer_reads()
         if self.config.mode is Mode.LIVE:
             # A live engine trades only after a person has looked at it.
             self.supervisor.halt(STARTED_HALTED)
+        return history.seq
 
     def begin(self) -> None:
         """Let rebuilt orders go on and the sessions log in."""
         self.supervisor.start()
         self.bridge.started = True
+        self._snapshotting = asyncio.get_running_loop().create_task(self.snapshots.run())
 
     def measure(self) -> None:
         """Copy what is counted cheaply into the metrics; call it every second or so."""
@@ -148,6 +165,9 @@ class Assembly:
 
     async def close(self) -> None:
         """Stop the actors in order, then close every connection."""
+        if self._snapshotting is not None:
+            self._snapshotting.cancel()
+            await asyncio.wait([self._snapshotting])
         await self.supervisor.stop()
         for session in reversed(self.sessions):
             await session.feed.close_all()

@@ -2,13 +2,19 @@
 
 Both hold at any depth: in lists, in members of members, in the texts of exceptions.
 
+A line that cannot be written, on a full disk or into a pipe that nobody reads any more, is
+dropped: whoever logs has more important things to do. The next that can be written is led
+by one that says how many there were.
+
 An event's name is in the past tense, its values are keyword arguments:
 `log.info("order_filled", order_id=..., filled_quantity=...)`.
 """
 
+import json
 import logging
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Final, TextIO
 
@@ -62,8 +68,36 @@ def _masked(value: object, depth: int) -> object:
             return mask_account(str(value))
 
 
+class _Lines:
+    """Writes lines; it raises nothing, and counts what it could not write."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+        self._writing = threading.Lock()  # The journal has threads of its own.
+
+    def msg(self, line: str) -> None:
+        """Write a line, and before it how many were lost."""
+        with self._writing:
+            try:
+                if self._lost:
+                    told = {"event": "log_lines_lost", "lines": self._lost, "level": "error"}
+                    self._write(json.dumps(told))
+                    self._lost = 0
+                self._write(line)
+            except (OSError, ValueError):  # The latter for a stream that was closed.
+                self._lost += 1
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+    debug = info = warning = error = critical = exception = msg
+
+
 def configure(*, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send log lines of `level` and above to `stream`, standard error by default."""
+    lines = _Lines(stream or sys.stderr)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -74,7 +108,7 @@ def configure(*, level: str = "INFO", stream: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=stream or sys.stderr),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
 

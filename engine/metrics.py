@@ -161,6 +161,34 @@ FILLS: Final = _counter("engine_fills_total", "Executions booked.", "account")
 LATE_FILLS: Final = _counter(
     "engine_fills_late_total", "Executions of orders that were already terminal.", "account"
 )
+LATE_ANSWERS: Final = _counter(
+    "engine_late_answers_total", "Answers to order requests that came after their deadline.",
+    "session", "outcome",
+)  # fmt: skip
+DOUBTS_ENDED: Final = _counter(
+    "engine_orders_doubt_ended_total",
+    "Orders in doubt that ended it: found, absent, parked or resolved.", "how",
+)  # fmt: skip
+IN_DOUBT_SECONDS: Final = _histogram(
+    "engine_order_in_doubt_seconds", "How long an order was in doubt until it was found, "
+    "proven absent, parked or resolved.", (1, 2.5, 5, 10, 30, 60, 120, 180, 300, 600, 3600), "how",
+)  # fmt: skip
+LATE_SIGHTINGS: Final = _counter(
+    "engine_orders_late_sightings_total", "Orders that showed up after they were proven absent.",
+    "account",
+)  # fmt: skip
+DUPLICATES: Final = _counter(
+    "engine_orders_duplicated_total", "Second orders of the broker under one id of ours.",
+    "account",
+)  # fmt: skip
+UNPROTECTED: Final = _gauge(
+    "engine_orders_unprotected", "Entries of brackets whose exit is missing.", "account"
+)
+VISIBILITY_SECONDS: Final = _histogram(
+    "engine_order_visibility_seconds",
+    "Time from an order's acknowledgement until the broker's list or trades first showed it.",
+    (0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300), "session", "view",
+)  # fmt: skip
 EXTERNAL_ORDERS: Final = _gauge(
     "engine_external_orders", "Orders at the broker that this engine did not send.", "session"
 )
@@ -187,6 +215,18 @@ RISK_RELOADS: Final = _counter(
     "engine_risk_reloads_total", "Times the risk file was read after a change.", "result"
 )
 
+# Reconciliation
+RECONCILED_TIMESTAMP: Final = _gauge(
+    "engine_reconcile_last_success_timestamp_seconds",
+    "When the account was last compared with the broker and agreed.", "account",
+)  # fmt: skip
+RECONCILE_BREAKS: Final = _gauge(
+    "engine_reconcile_breaks", "Holdings of the account that nothing explains.", "account"
+)
+ACCOUNT_RECONCILED: Final = _gauge(
+    "engine_account_reconciled", "1 once the account was compared in this login.", "account"
+)
+
 # Accounts
 NET_LIQUIDATION: Final = _gauge(
     "engine_account_net_liquidation", "Net liquidation in the account's currency.", "account"
@@ -203,6 +243,15 @@ JOURNAL_RECORDS: Final = _counter("engine_journal_records_total", "Records made 
 JOURNAL_BYTES: Final = _counter("engine_journal_bytes_total", "Bytes of durable records.")
 JOURNAL_QUEUE: Final = _gauge(
     "engine_journal_queue_records", "Records that wait for the next commit."
+)
+JOURNAL_FULL: Final = _gauge(
+    "engine_journal_full", "1 while the disk is full and only orders that exist are written."
+)
+JOURNAL_SNAPSHOT_TIMESTAMP: Final = _gauge(
+    "engine_journal_snapshot_timestamp_seconds", "When the newest snapshot was taken."
+)
+JOURNAL_FREE_BYTES: Final = _gauge(
+    "engine_journal_free_bytes", "What is left of the disk that the journal is on."
 )
 JOURNAL_FAILED: Final = _gauge(
     "engine_journal_failed", "1 once the journal cannot write; new orders are refused."

@@ -6,12 +6,13 @@ A fake answers what it was asked: as much as its port promises, and when the tes
 import asyncio
 import selectors
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from engine.actors.shell import Clock
 from engine.domain.messages import (
+    AccountReconciled,
     AccountsRead,
     AuthStatus,
     AuthStatusRead,
@@ -21,6 +22,7 @@ from engine.domain.messages import (
     CancelAtBroker,
     DenyOrder,
     Failure,
+    FailureKind,
     FeedMessage,
     FundsRead,
     HeartbeatSeen,
@@ -28,6 +30,7 @@ from engine.domain.messages import (
     ModifyAtBroker,
     OrderAnswered,
     OrdersRead,
+    OrderStatusRead,
     PlaceAtBroker,
     PositionsRead,
     ProfitRead,
@@ -44,6 +47,7 @@ from engine.domain.messages import (
     TradesRead,
 )
 from engine.domain.ports import (
+    AlgoRule,
     AmbiguousSymbol,
     Committed,
     ContractQuery,
@@ -51,6 +55,7 @@ from engine.domain.ports import (
     HistoryQuery,
     NotCommitted,
     Recorded,
+    Snapshot,
 )
 from engine.domain.values import (
     AccountId,
@@ -156,7 +161,7 @@ class FakeJournal:
     """A journal in memory. Commits as the loop turns, or with `held` when told to.
 
     From the first entry of a type in `failing` on, nothing is committed any more. With a
-    `backlog` it takes no new orders for a while.
+    `backlog` it takes no new orders for a while, and nothing more of one that it refused.
     """
 
     def __init__(self, records: Sequence[Recorded] = (), *, epoch: int = 1) -> None:
@@ -166,6 +171,8 @@ class FakeJournal:
         self.failing: Collection[type] = ()
         self.backlog = False
         self.refusal: NotCommitted | None = None
+        self.refused_orders: set[OrderId] = set()
+        self.snapshots: list[Snapshot] = []
         self._before = tuple(records)
         self._waiting: deque[tuple[Entry, Done]] = deque()
 
@@ -180,8 +187,23 @@ class FakeJournal:
 
     @property
     def written(self) -> list[type]:
-        """The types of the entries that became durable since the start."""
-        return [type(one.entry.message) for one in self.durable[len(self._before) :]]
+        """The types of the entries that became durable since the start.
+
+        Without the comparisons with the broker: every login writes one.
+        """
+        before = self._before[-1].seq if self._before else 0
+        return [type(one.entry.message) for one in self.story if one.seq > before]
+
+    @property
+    def story(self) -> list[Recorded]:
+        """What is durable, without the comparisons with the broker."""
+        return [one for one in self.durable if not isinstance(one.entry.message, AccountReconciled)]
+
+    @property
+    def of_orders(self) -> list[Recorded]:
+        """What became durable since the start and is about an order."""
+        since = self.durable[len(self._before) :]
+        return [one for one in since if one.entry.order_id is not None]
 
     def append(self, entry: Entry, done: Done) -> None:
         self._waiting.append((entry, done))
@@ -197,7 +219,10 @@ class FakeJournal:
             if self.refusal is not None:
                 done(self.refusal)
                 continue
-            if self.backlog and isinstance(entry.message, SubmitOrder | DenyOrder):
+            new = isinstance(entry.message, SubmitOrder | DenyOrder)
+            if (self.backlog and new) or entry.order_id in self.refused_orders:
+                if entry.order_id is not None:
+                    self.refused_orders.add(entry.order_id)
                 done(BACKLOG)
                 continue
             codec.encode(entry.message)  # What cannot be written is not committed.
@@ -209,8 +234,22 @@ class FakeJournal:
         reason = Reason(code="JOURNAL_UNAVAILABLE", message="the disk is full")
         self.refusal = NotCommitted(reason=reason)
 
-    def replay(self) -> Sequence[Recorded]:
-        return self._before
+    async def replay(
+        self, *, after_seq: int = 0, until_seq: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded]]:
+        known = self._before if until_seq is None else self.durable
+        last = until_seq or self.last_seq
+        page = tuple(one for one in known if after_seq < one.seq <= last)
+        await asyncio.sleep(0)  # As in `read`.
+        if page:
+            yield page
+
+    async def snapshot(self) -> Snapshot | None:
+        await asyncio.sleep(0)
+        return self.snapshots[-1] if self.snapshots else None
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        self.snapshots = [*self.snapshots, snapshot][-2:]
 
     async def records(
         self, *, account: AccountId | None = None, order_id: OrderId | None = None
@@ -316,8 +355,19 @@ class FakeSessionGateway:
             case SessionCall.ACCOUNTS:
                 return AccountsRead(accounts=self.accounts, paper=True)
             case SessionCall.ORDERS:
-                rows = () if effect.force else self.rows
-                return OrdersRead(rows=rows, snapshot=not effect.force, forced=effect.force)
+                alone = (row for row in self.rows if effect.account in (None, row.account))
+                return OrdersRead(
+                    rows=() if effect.force else tuple(alone),
+                    snapshot=not effect.force,
+                    forced=effect.force,
+                    account=effect.account,
+                )
+            case SessionCall.ORDER_STATUS:
+                for row in self.rows:
+                    if row.broker_order_id == effect.broker_order_id:
+                        return OrderStatusRead(row=row)
+                unknown = Failure(kind=FailureKind.SERVER_ERROR, message="HTTP 400: no such order")
+                return CallFailed(call=effect.call, failure=unknown)
             case SessionCall.TRADES:
                 return TradesRead(executions=self.executions)
             case SessionCall.POSITIONS:
@@ -400,6 +450,7 @@ class FakeInstruments:
 
     def __init__(self, *instruments: Instrument) -> None:
         self.instruments = instruments
+        self.algo_rules: dict[ConId, tuple[AlgoRule, ...]] = {}
         self.asked: list[ConId | str] = []
 
     async def by_conid(self, conid: ConId) -> Instrument | Reason:
@@ -419,6 +470,12 @@ class FakeInstruments:
         if found:
             return AmbiguousSymbol(symbol=query.symbol, candidates=found, count=len(found))
         return Reason(code="INSTRUMENT_UNKNOWN", message=f"no {query.sec_type} {query.symbol}")
+
+    async def algos(self, conid: ConId) -> tuple[AlgoRule, ...] | Reason:
+        self.asked.append(conid)
+        await asyncio.sleep(0)
+        unknown = Reason(code="SERVER_ERROR", message=f"conid {conid}: HTTP 503")
+        return self.algo_rules.get(conid, unknown)
 
     def age_ms(self, conid: ConId) -> int | None:
         return 0 if any(one.conid == conid for one in self.instruments) else None
@@ -469,10 +526,16 @@ class FakeEncoder:
             raise self.error
         return f"{coid} {ticket.side} {ticket.quantity}".encode()
 
-    def encode_change(self, ticket: Ticket, coid: Coid, terms: Terms) -> bytes:
+    def encode_group(self, orders: Sequence[tuple[Ticket, Coid]]) -> bytes:
+        return b"\n".join(self.encode(ticket, coid) for ticket, coid in orders)
+
+    def encode_change(
+        self, ticket: Ticket, coid: Coid, terms: Terms, *, leader: Coid | None = None
+    ) -> bytes:
         if self.error is not None:
             raise self.error
-        return f"{coid} {ticket.side} {terms.quantity} {terms.limit_price}".encode()
+        entry = "" if leader is None else f" exit of {leader}"
+        return f"{coid} {ticket.side} {terms.quantity} {terms.limit_price}{entry}".encode()
 
     def refusal(self, ticket: Ticket) -> Reason | None:
         refused = ticket.sec_type == "FUT"

@@ -102,7 +102,7 @@ def test_a_live_engine_begins_halted(tmp_path: Path) -> None:
         assembly = assembled(config)
         await assembly.open()
 
-        assembly.rebuild(())
+        assert await assembly.rebuild() == 0
 
         assert Scope(kind=ScopeKind.FIRM) in assembly.supervisor.halts
         assert assembly.bridge.orders(OrderFilter()) == ()

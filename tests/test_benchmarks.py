@@ -1,13 +1,15 @@
 """The benchmarks compare like with like. Nothing here looks at a time."""
 
+import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import actors, feed, journal, memory
+from benchmarks import actors, feed, journal, memory, submit
 from benchmarks.__main__ import main
 from benchmarks.contest import (
     Clock,
@@ -22,6 +24,8 @@ from benchmarks.contest import (
     hold,
     score,
 )
+from benchmarks.gateway import ACCOUNT
+from benchmarks.relay import REQUEST_BYTES, Relay
 from benchmarks.report import table
 from benchmarks.stream import FULLS, MIX, TRADES, Kind, make_stream
 from engine.journal import codec
@@ -222,3 +226,52 @@ def test_a_wrong_option_is_a_usage_error(
 
     assert exited.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["engine, in process", "aiohttp, bare POST"])
+def test_an_order_of_a_contender_is_acknowledged_and_taken_away(name: str, tmp_path: Path) -> None:
+    async def work(gateway: submit.Gateway) -> list[str]:
+        async with AsyncExitStack() as stack:
+            place, take_away = await submit._DESKS[name](gateway, tmp_path, stack)
+            await place(1)
+            await take_away()
+            await place(2)  # An order of the same number would be refused.
+            return ["acknowledged", "taken away", "acknowledged"]
+
+    with submit._gateway() as gateway:
+        told = asyncio.run(work(replace(gateway, account=ACCOUNT)))
+
+    assert told == ["acknowledged", "taken away", "acknowledged"]
+
+
+def test_the_relay_passes_bytes_on_and_sees_a_long_request() -> None:
+    async def work() -> tuple[bytes, bytes, list[bool]]:
+        heard = bytearray()
+
+        async def gateway(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(1 << 16):
+                heard.extend(data)
+                writer.write(data.upper())
+            writer.close()
+
+        server = await asyncio.start_server(gateway, "127.0.0.1", 0)
+        relay = Relay(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        url = await relay.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        seen, answers = [], b""
+        for request in (b"a", b"b" * REQUEST_BYTES.start):
+            writer.write(request)
+            answers += await reader.readexactly(len(request))
+            seen.append(relay.seen.is_set())
+        writer.close()
+        await writer.wait_closed()
+        await relay.stop()
+        server.close()
+        await server.wait_closed()
+        return bytes(heard), answers, seen
+
+    heard, answers, seen = asyncio.run(work())
+
+    assert heard == b"a" + b"b" * REQUEST_BYTES.start
+    assert answers == heard.upper()
+    assert seen == [False, True]

@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 from typing import Any
@@ -162,3 +163,43 @@ def test_without_a_stream_lines_go_to_standard_error(capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert captured.out == ""
     assert json.loads(captured.err)["event"] == "started"
+
+
+class FullDisk(io.StringIO):
+    """A stream that takes nothing while it is full, as a log file on a full disk."""
+
+    full = True
+
+    def flush(self) -> None:
+        if self.full:
+            self.seek(0)
+            self.truncate()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_stops_nobody_and_is_told_later() -> None:
+    stream = FullDisk()
+    log.configure(stream=stream)
+    logger = log.get("journal")
+
+    logger.critical("journal_full")
+    logger.info("order_changed")
+    stream.full = False
+    logger.info("journal_opened")
+    logger.info("engine_started")
+
+    assert [(line["event"], line.get("lines")) for line in lines(stream)] == [
+        ("log_lines_lost", 2),
+        ("journal_opened", None),
+        ("engine_started", None),
+    ]
+
+
+def test_a_stream_that_was_closed_stops_nobody_either() -> None:
+    stream = io.StringIO()
+    log.configure(stream=stream)
+    stream.close()
+
+    log.get("app").info("engine_stopped")
+
+    assert stream.closed

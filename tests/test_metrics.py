@@ -11,9 +11,9 @@ from engine.domain.values import AccountId
 
 ACCOUNT = AccountId("DU1234567")
 LABELS = {
-    "account", "actor_class", "answer", "bucket", "check", "code", "endpoint", "kind", "lane",
-    "machine", "message_id", "method", "mode", "outcome", "phase", "reason", "result", "route",
-    "session", "source", "state", "status", "topic", "version",
+    "account", "actor_class", "answer", "bucket", "check", "code", "endpoint", "how", "kind",
+    "lane", "machine", "message_id", "method", "mode", "outcome", "phase", "reason", "result",
+    "route", "session", "source", "state", "status", "topic", "version", "view",
 }  # fmt: skip
 
 DECLARED = {

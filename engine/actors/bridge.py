@@ -11,9 +11,12 @@ from typing import Any, Final
 
 import pykka
 
+from engine.actors.interventions import Interventions
+from engine.actors.journal_health import JournalHealth
 from engine.actors.mailbox import LoopRef, MailboxFullError
 from engine.actors.markets import Markets
 from engine.actors.order_requests import WAITING, OrderRequests
+from engine.actors.replacements import Replacements
 from engine.actors.shell import Clock
 from engine.actors.supervisor import Supervisor
 from engine.actors.switchboard import Switchboard
@@ -36,6 +39,7 @@ from engine.domain.ports import (
     NotCommitted,
     OrderEncoder,
     OrderFilter,
+    ResolveRequest,
     SubmitRequest,
     SubmitResult,
     TermsChange,
@@ -46,6 +50,7 @@ from engine.domain.values import (
     TERMINAL,
     AccountId,
     Bar,
+    BrokerOrderId,
     ConId,
     Instrument,
     OrderId,
@@ -97,6 +102,7 @@ class EngineBridge:
             clock=clock,
             without_market_data=without_market_data,
         )
+        self._journal = JournalHealth()
         self._requests = OrderRequests(
             supervisor=supervisor,
             switchboard=switchboard,
@@ -105,6 +111,16 @@ class EngineBridge:
             clock=clock,
             shard=shard,
             ask_risk=self._ask_risk,
+            health=self._journal,
+        )
+        self._interventions = Interventions(
+            switchboard=switchboard, order=self._requests.order, health=self._journal
+        )
+        self._replacements = Replacements(
+            switchboard=switchboard,
+            clock=clock,
+            submit=self._requests.submit,
+            is_ready=self._requests.is_ready,
         )
         self._committed = asyncio.Event()
         self.started = False
@@ -157,14 +173,13 @@ class EngineBridge:
     def health(self) -> HealthView:
         """Whether the engine is started, alive and ready."""
         problems = list(self._supervisor.problems)
-        journal_failed = self._requests.journal_failed
-        if journal_failed is not None:
-            problems.append(journal_failed)
+        if self._journal.problem is not None:
+            problems.append(self._journal.problem)
         if self._supervisor.file_error is not None:
             problems.append(Reason(code="RISK_FILE_REFUSED", message=self._supervisor.file_error))
         sessions = self.sessions()
         sessions_ready = all(actor.session.ready for actor in self._supervisor.sessions.values())
-        failed = bool(self._supervisor.problems) or journal_failed is not None
+        failed = bool(self._supervisor.problems) or self._journal.problem is not None
         return HealthView(
             started=self.started,
             alive=self.loop_alive,
@@ -205,6 +220,21 @@ class EngineBridge:
     async def cancel(self, order_id: OrderId, *, by: str) -> OrderView:
         """Ask for the order's cancel and return it, durable."""
         return await self._requests.cancel(order_id, by=by)
+
+    async def resolve(self, order_id: OrderId, request: ResolveRequest, *, by: str) -> OrderView:
+        """Declare what became of an order in doubt; return it, durable."""
+        return await self._interventions.resolve(order_id, request, by=by)
+
+    async def adopt(
+        self, account: AccountId, broker_order_id: BrokerOrderId, *, cancel: bool, by: str
+    ) -> OrderView:
+        """Make somebody else's order one of ours, and cancel it if wanted; return it, durable."""
+        self._known(account)
+        return await self._interventions.adopt(account, broker_order_id, cancel=cancel, by=by)
+
+    async def story(self, order_id: OrderId) -> tuple[EventView, ...]:
+        """Every journal record of an order, oldest first. Raises `UnknownOrder`."""
+        return await self._interventions.story(order_id)
 
     async def wait(self, order_id: OrderId, *, terminal: bool, timeout_ms: int) -> OrderView:
         """Return the order once it is acknowledged (or terminal), or as it is at the timeout."""
@@ -351,8 +381,8 @@ class EngineBridge:
         committed.set()
 
     def journal_failed(self, reason: Reason) -> None:
-        """Take no new orders from now on; the journal can keep nothing any more."""
-        self._requests.journal_failed = reason
+        """Take no new orders from now on: the journal is full, or can keep nothing any more."""
+        self._journal.note(reason)
 
     async def events(self, after_seq: int) -> AsyncIterator[EventView]:
         """Every journal record after `after_seq`, then those to come, without a gap."""

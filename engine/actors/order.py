@@ -1,5 +1,6 @@
 """The actor of one order: does what its machine says, in the order that it says it."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final, TypeAlias, assert_never
 
@@ -8,10 +9,12 @@ from engine.actors.mailbox import Dispatcher
 from engine.actors.shell import Clock, Shell
 from engine.actors.switchboard import Switchboard
 from engine.domain.messages import (
+    AdoptOrder,
     CancelAtBroker,
     DenyOrder,
     ExecutionSeen,
     ForgetOrder,
+    IncarnationSeen,
     LearnAlias,
     ModifyAtBroker,
     ModifyOrder,
@@ -19,27 +22,43 @@ from engine.domain.messages import (
     OrderAnswered,
     OrderEffect,
     OrderMessage,
+    OrderProvenAbsent,
+    OrderRecord,
     PlaceAtBroker,
     PromptRaised,
     RecordCommitted,
     RecordFailed,
     ReleaseTurn,
+    ReplaceExit,
     ReplyAtBroker,
     ReplyDecided,
     ReportAnomaly,
     RequestLookup,
     RequestTurn,
+    ResolveOrder,
+    StartFollowers,
     StartTimer,
     Step,
     StopLookup,
     StopTimer,
     SubmitOrder,
+    TellFollower,
+    TimerFired,
     WriteRecord,
 )
 from engine.domain.order import MODIFY_NOT_APPLIED, Order
+from engine.domain.order.merge import is_declared
 from engine.domain.ports import Committed, Entry, NotCommitted
 from engine.domain.risk import AccountRisk
-from engine.domain.values import LIVE, OrderState, Outcome, OutcomeKind, Reason, SessionName
+from engine.domain.values import (
+    LIVE,
+    Confidence,
+    OrderState,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    SessionName,
+)
 from engine.domain.views import OrderView
 
 _LOG = log.get("actors/order")
@@ -56,6 +75,11 @@ _WAITING: Final = frozenset({OrderState.SUBMITTING, OrderState.AWAITING_REPLY})
 
 _ASKED: Final = (OrderAnswered, PromptRaised, RecordCommitted)
 """What may lead to a yes: a question, a prompt, and the decision once it is durable."""
+
+_DOUBTFUL: Final = frozenset({OrderState.IN_DOUBT, OrderState.PARKED})
+
+_PAGED: Final = frozenset({"duplicate", "late_sighting", "unprotected"})
+"""Kinds of anomalies that somebody must hear of at once."""
 
 _Sent: TypeAlias = PlaceAtBroker | ReplyAtBroker | CancelAtBroker | ModifyAtBroker
 
@@ -79,13 +103,29 @@ class OrderActor(Shell):
         self._switchboard = switchboard
         self._started_ns = clock.monotonic_ns()
         self._change_sent = False
+        if order.state_known:
+            self.order.policy = switchboard.policy_of(order.ticket.account)
 
     def on_receive(self, message: OrderMessage) -> None:
         """Let the machine decide, then do it."""
         if isinstance(message, _ASKED):
             self.order.halted = self._is_halted()
+        elif isinstance(message, SubmitOrder):
+            self.order.policy = self._switchboard.policy_of(message.approved.ticket.account)
+        elif isinstance(message, AdoptOrder):
+            self.order.policy = self._switchboard.policy_of(message.row.account)
+        elif isinstance(message, TimerFired) and message.name == "exits":
+            self.order.exits = self._switchboard.exits_of(self.order)
         for effect in self.order.handle(message, self.clock.wall_ns()):
             self.perform(effect)
+        if isinstance(message, TimerFired) and message.name == "unseen":
+            self._show_unsure()
+
+    def _show_unsure(self) -> None:
+        """Show that the broker's lists lack the order; that is no record, and changes nothing."""
+        view = self._switchboard.views.get(self.order.order_id)
+        if view is not None and view.state in LIVE:
+            self._switchboard.show(replace(view, confidence=Confidence.UNCONFIRMED))
 
     def resume(self, *, failed: str | None = None, on_wire: bool = False) -> None:
         """Do what a rebuilt order needs; `failed` and `on_wire` are as in `Order.resume`."""
@@ -107,17 +147,30 @@ class OrderActor(Shell):
                 board.learn_alias(effect)
             case ForgetOrder():
                 board.forget_order(effect)
+            case StartFollowers():
+                board.start_followers(effect)
+            case TellFollower(message=message):
+                board.tell_order(message.order_id, message)
+            case ReplaceExit():
+                board.replace_exit(effect)
             case StartTimer():
                 self.start_timer(effect)
             case StopTimer():
                 self.stop_timer(effect)
-            case ReportAnomaly(kind=kind):
-                self.report(effect)
-                if kind == "late_fill":
-                    account = self.order.ticket.account
-                    metrics.LATE_FILLS.labels(metrics.account_label(account)).inc()
+            case ReportAnomaly():
+                self._report(effect)
             case _:
                 assert_never(effect)
+
+    def _report(self, effect: ReportAnomaly) -> None:
+        self.report(effect)
+        account = metrics.account_label(self.order.ticket.account)
+        if effect.kind == "late_fill":
+            metrics.LATE_FILLS.labels(account).inc()
+        elif effect.kind == "late_sighting":
+            metrics.LATE_SIGHTINGS.labels(account).inc()
+        if effect.kind in _PAGED:
+            _LOG.error("order_needs_attention", kind=effect.kind, detail=effect.detail)
 
     def _is_halted(self) -> bool:
         """Say whether a halt is in force, or may be: then nothing is confirmed."""
@@ -131,6 +184,12 @@ class OrderActor(Shell):
             return True  # A halt may wait in its mail.
         risk = getattr(ref.actor, "risk", None)
         return isinstance(risk, AccountRisk) and risk.sending_refusal(ticket) is not None
+
+    @property
+    def _sender(self) -> SessionName | None:
+        """The session that the order is of now; a denied one is of none."""
+        sent_by = self.order.sent_by
+        return None if sent_by is None else self._session(sent_by)
 
     def _session(self, approved: SessionName) -> SessionName:
         return self._switchboard.session_for(self.order.ticket.account, approved)
@@ -168,6 +227,7 @@ class OrderActor(Shell):
             account=effect.view.account,
             order_id=effect.view.order_id,
             message=effect.record,
+            session=self._sender,
         )
         self._switchboard.journal.append(
             entry, lambda result: self.guarded(self._written, effect, result)
@@ -178,12 +238,12 @@ class OrderActor(Shell):
         match result:
             case Committed(seq=seq):
                 before = self._switchboard.views.get(order_id)
+                if effect.confirm:  # First: an order that waits to be sent is in a hurry.
+                    message = RecordCommitted(order_id=order_id, record=record)
+                    self._switchboard.tell_order(order_id, message)
                 self._observe(effect, before)
                 _log_change(effect.view, before)
                 self._switchboard.publish(effect, seq)
-                if effect.confirm:
-                    message = RecordCommitted(order_id=order_id, record=record)
-                    self._switchboard.tell_order(order_id, message)
             case NotCommitted(reason=reason):
                 failed = RecordFailed(order_id=order_id, record=record, reason=reason)
                 self._switchboard.tell_order(order_id, failed)
@@ -193,6 +253,8 @@ class OrderActor(Shell):
     def _observe(self, effect: WriteRecord, before: OrderView | None) -> None:
         """Count what has become durable; `before` is what was, None at first."""
         answered = effect.view.state not in _WAITING and _is_new(before)
+        if before is not None and before.state in _DOUBTFUL:
+            self._observe_doubt(effect, before)
         match effect.record:
             case SubmitOrder():
                 self._phase("intent")
@@ -206,6 +268,10 @@ class OrderActor(Shell):
                 self._change_sent = False
             case ModifySettled():
                 metrics.MODIFIES.labels(self._result_of(effect.record)).inc()
+            case IncarnationSeen(duplicate=True):
+                metrics.DUPLICATES.labels(metrics.account_label(effect.view.account)).inc()
+            case OrderAnswered(late=True):
+                return  # The gateway has counted it, where it came in.
             case OrderAnswered(step=step) if step in _SUBMITTING and answered:
                 self._phase("ack")
                 if effect.view.state is OrderState.REJECTED and effect.view.reason:
@@ -215,6 +281,22 @@ class OrderActor(Shell):
                 metrics.FILLS.labels(metrics.account_label(effect.view.account)).inc()
             case _:
                 return
+
+    def _observe_doubt(self, written: WriteRecord, before: OrderView) -> None:
+        """Count how an order stopped being in doubt, and how long after it was sent."""
+        if written.view.state is before.state:
+            return
+        how = "found"
+        if written.view.state is OrderState.PARKED:
+            how = "parked"
+        elif isinstance(written.record, OrderProvenAbsent):
+            how = "absent"
+        elif isinstance(written.record, ResolveOrder) or _books_declared(written.record):
+            how = "resolved"
+        metrics.DOUBTS_ENDED.labels(how).inc()
+        if self.order.sent_at_ns:
+            elapsed_s = (written.view.updated_at_ns - self.order.sent_at_ns) / 1e9
+            metrics.IN_DOUBT_SECONDS.labels(how).observe(max(elapsed_s, 0.0))
 
     def _result_of(self, settled: ModifySettled) -> str:
         """Say what became of a modify, in the words of the metric."""
@@ -246,6 +328,11 @@ def _log_change(view: OrderView, before: OrderView | None) -> None:
         filled_quantity=str(view.filled_quantity),
         reason=None if view.reason is None else view.reason.code,
     )
+
+
+def _books_declared(record: OrderRecord) -> bool:
+    """Say whether a record books the fill that a person declared."""
+    return isinstance(record, ExecutionSeen) and is_declared(record.execution)
 
 
 def _is_new(before: OrderView | None) -> bool:

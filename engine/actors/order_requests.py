@@ -7,19 +7,22 @@ Rule 2: what a client says of a contract is settled here, before risk is asked. 
 that cannot be settled goes on with the reason, and risk refuses it for that.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from engine.actors.journal_health import JournalHealth
 from engine.actors.markets import Markets
 from engine.actors.order import OrderActor
 from engine.actors.shell import Clock
 from engine.actors.supervisor import Supervisor
 from engine.actors.switchboard import SessionLines, Switchboard
+from engine.actors.tickets import Settled, Tickets, leader_coid, placed
 from engine.actors.views import shown
 from engine.domain.messages import (
     CancelOrder,
     ChangeAnswer,
+    FollowerRequest,
     ModifyOrder,
     RequestAnswer,
     RequestChange,
@@ -45,6 +48,7 @@ from engine.domain.values import (
     LIVE,
     TERMINAL,
     AccountId,
+    Coid,
     Instrument,
     OrderId,
     OrderState,
@@ -62,7 +66,13 @@ from engine.domain.views import OrderView
 ASKED_S_MAX: Final = 5.0
 """A cancel or a modify gets this long to become durable."""
 
+UNWRITTEN_S_MAX: Final = 0.25
+"""A cancel gets this long to reach the gateway when nothing becomes durable any more."""
+
 DURABLE_S_MAX: Final = 10.0
+
+CANCEL_NOT_JOURNALED: Final = "CANCEL_NOT_JOURNALED"
+"""The code of a cancel that was sent from memory; after a restart nobody knows of it."""
 
 WAITING: Final = frozenset({OrderState.SUBMITTING, OrderState.AWAITING_REPLY})
 """States in which an order waits for its turn or for the broker's answer."""
@@ -86,9 +96,10 @@ class OrderRequests:
         clock: Clock,
         shard: str,
         ask_risk: AskRisk,
+        health: JournalHealth,
     ) -> None:
         self.draining = False
-        self.journal_failed: Reason | None = None
+        self._health = health
         self._supervisor = supervisor
         self._board = switchboard
         self._markets = markets
@@ -96,7 +107,7 @@ class OrderRequests:
         self._clock = clock
         self._shard = shard
         self._ask_risk = ask_risk
-        self._sequence = 0
+        self._tickets = Tickets(encoder=encoder, clock=clock)
         self._changing: set[OrderId] = set()
 
     def order(self, order_id: OrderId) -> OrderView:
@@ -111,15 +122,18 @@ class OrderRequests:
         session = self._board.session_of.get(account)
         return session is not None and self._supervisor.sessions[session].session.ready
 
-    def _refuse_if_closed(self) -> None:
+    def _refuse_if_draining(self) -> None:
         if self.draining:
             msg = "the engine is stopping and takes no new orders"
             raise EngineDraining(msg)
-        self._refuse_if_unwritable()
 
-    def _refuse_if_unwritable(self) -> None:
-        if self.journal_failed is not None:
-            raise JournalUnavailable(self.journal_failed.message)
+    def _refuse_new(self) -> None:
+        self._refuse_if_draining()
+        self._health.refuse_new()
+
+    def _refuse_change(self) -> None:
+        self._refuse_if_draining()
+        self._health.refuse_all()
 
     # --- submits -----------------------------------------------------------------------------
 
@@ -130,20 +144,26 @@ class OrderRequests:
         """
         is_repeat = self._is_repeat(request.ticket)
         if not is_repeat:
-            self._refuse_if_closed()
-        found = await self._resolve(request)
-        if isinstance(found, AmbiguousSymbol):
-            return found
-        ticket, instrument, obstacle = found
-        wanted = instrument if obstacle is None else None
-        quote = await self._quote_for(ticket.account, wanted)
+            self._refuse_new()
+        settled = await self._settle(request)
+        if isinstance(settled, AmbiguousSymbol):
+            return settled
+        wanted = settled.instrument if settled.obstacle is None else None
+        quote = await self._quote_for(settled.ticket.account, wanted)
         if not is_repeat:
-            self._refuse_if_closed()  # It may have closed while the broker was asked.
-        answer = await self._ask_for_order(request, ticket, instrument, quote, obstacle)
+            self._refuse_new()  # It may have closed while the broker was asked.
+        answer, made = await self._ask_for_order(request, settled, quote)
+        order = await self._durable(answer, answer.order_id)
+        others = made[1:] if answer.order_id == made[0] else self._members(answer.order_id)
+        followers = [await self._durable(answer, order_id) for order_id in others]
+        return Submitted(answer=answer, order=order, followers=tuple(followers))
+
+    async def _durable(self, answer: RequestAnswer, order_id: OrderId) -> OrderView:
+        """Return an order of a request once its first record is durable."""
         views = self._board.views
         view = await views.wait_for(
-            answer.order_id,
-            lambda durable: durable is not None or views.is_forgotten(answer.order_id),
+            order_id,
+            lambda durable: durable is not None or views.is_forgotten(order_id),
             timeout_s=DURABLE_S_MAX,
         )
         if view is None:
@@ -151,66 +171,68 @@ class OrderRequests:
                 # Its client hears that nothing was sent: see that nothing will be.
                 cancel = CancelOrder(order_id=answer.order_id, cause="not durable in time")
                 self._board.tell_order(answer.order_id, cancel)
-            text = f"order {answer.order_id} could not be made durable; nothing was sent"
+            text = f"order {order_id} could not be made durable; nothing was sent"
             raise JournalUnavailable(text)
-        return Submitted(answer=answer, order=self.order(answer.order_id))
+        return self.order(order_id)
 
-    async def _resolve(
-        self, request: SubmitRequest
-    ) -> tuple[Ticket, Instrument | None, Reason | None] | AmbiguousSymbol:
-        """Find the contract, and what stands in the way of an order for it."""
+    async def _settle(self, request: SubmitRequest) -> Settled | AmbiguousSymbol:
+        """Find the contract, and what stands in the way of orders for it."""
         ticket = request.ticket
-        if self._is_repeat(ticket):
-            return ticket, None, None  # A repeat: whatever became of the contract, the order is.
-        if not self.is_ready(ticket.account):
-            return ticket, None, None  # Risk says why; asking the broker would only take time.
-        instruments = self._lines_of(ticket.account).instruments
-        found: Instrument | AmbiguousSymbol | Reason
-        if request.query is None:
-            found = await instruments.by_conid(ticket.conid)
-        else:
-            found = await instruments.find(request.query)
-        match found:
-            case AmbiguousSymbol():
-                return found
-            case Reason():
-                return ticket, None, found
-            case instrument:
-                resolved = replace(
-                    ticket,
-                    conid=instrument.conid,
-                    symbol=instrument.symbol,
-                    sec_type=instrument.sec_type,
-                )
-                return resolved, instrument, self._encoder.refusal(resolved)
+        if self._is_repeat(ticket) or not self.is_ready(ticket.account):
+            # Of a repeat the order is what counts, whatever became of the contract. Why an
+            # account is not ready, risk says; asking the broker would only take time.
+            return Settled(ticket=ticket, followers=request.followers)
+        return await self._tickets.settle(request, self._lines_of(ticket.account).instruments)
 
     def _is_repeat(self, ticket: Ticket) -> bool:
         actor = self._supervisor.risks.get(ticket.account)
         return actor is not None and actor.risk.knows(ticket.client_order_id)
 
     async def _ask_for_order(
-        self,
-        request: SubmitRequest,
-        ticket: Ticket,
-        instrument: Instrument | None,
-        quote: Quote | None,
-        obstacle: Reason | None,
-    ) -> RequestAnswer:
-        self._sequence += 1
-        epoch = self._board.journal.epoch
+        self, request: SubmitRequest, settled: Settled, quote: Quote | None
+    ) -> tuple[RequestAnswer, Sequence[OrderId]]:
+        """Ask risk; return its answer, and the ids that were meant for the orders."""
+        tickets = (settled.ticket, *settled.followers)
+        ids = [self._next_ids() for _ in tickets]
+        order_ids = [order_id for order_id, _ in ids]
+        tickets = placed(request.group, tickets, order_ids)
+        (order_id, coid), *others = ids
         message = RequestOrder(
-            ticket=ticket,
-            order_id=make_order_id(epoch, self._sequence),
-            coid=make_coid(self._shard, epoch, self._sequence),
+            ticket=tickets[0],
+            order_id=order_id,
+            coid=coid,
             request_sha256=request.request_sha256,
-            instrument=instrument,
+            instrument=settled.instrument,
             quote=quote,
             now_ns=self._clock.monotonic_ns(),
-            obstacle=obstacle,
+            obstacle=settled.obstacle,
+            followers=tuple(
+                FollowerRequest(ticket=ticket, order_id=order_id, coid=coid)
+                for ticket, (order_id, coid) in zip(tickets[1:], others, strict=True)
+            ),
         )
-        answer = await self._ask_risk(ticket.account, message)
+        answer = await self._ask_risk(settled.ticket.account, message)
         assert isinstance(answer, RequestAnswer)
-        return answer
+        return answer, order_ids
+
+    def _next_ids(self) -> tuple[OrderId, Coid]:
+        epoch, number = self._board.journal.epoch, self._board.next_number()
+        return make_order_id(epoch, number), make_coid(self._shard, epoch, number)
+
+    def _members(self, leader: OrderId) -> Sequence[OrderId]:
+        """Return the other orders of the request that made a durable order."""
+        view = self._board.views.get(leader)
+        if view is None or view.group is None:
+            return ()
+        if view.state is not OrderState.DENIED:
+            return [one.order_id for one in self._machine(leader).followers]
+        # What was denied keeps no list of the others; that it was a group, each of them knows.
+        denied = (
+            (other.group.index, other.order_id)
+            for other in self._board.views
+            if other.group is not None and other.group.leader == leader and not other.group.leads
+        )
+        return [order_id for _, order_id in sorted(denied)]
 
     def _lines_of(self, account: AccountId) -> SessionLines:
         return self._board.sessions[self._board.session_of[account]]
@@ -228,7 +250,7 @@ class OrderRequests:
         What the order is or is becoming already is answered with the order as it is, so a
         client may repeat a modify whose answer it did not get.
         """
-        self._refuse_if_closed()
+        self._refuse_change()
         view = self.order(order_id)
         terms = _wanted(view, change)
         if view.state in LIVE and terms == (view.wanted or _in_force(view)):
@@ -245,20 +267,22 @@ class OrderRequests:
     async def _modify(self, view: OrderView, change: TermsChange, *, by: str) -> OrderView:
         _refuse_unless_modifiable(view)
         order = self._machine(view.order_id)
+        if order.unsaid:
+            msg = f"order {view.order_id} was adopted, and a change must repeat all of it: "
+            raise NotModifiable(msg + "; ".join(order.unsaid))
         refusal = self._encoder.refusal(order.ticket) or _unsaid_trail(view, change)
         if refusal is not None:
             raise ChangeRefused(refusal)
         instrument = await self._instrument_of(view)
         quote = await self._quote_for(view.account, instrument)
-        self._refuse_if_closed()
+        self._refuse_change()
         view = self.order(view.order_id)  # It may have moved while the broker was asked.
         _refuse_unless_modifiable(view)
         terms = _wanted(view, change)  # Now, not before: what it does not name may have moved, too.
         if terms == _in_force(view):
             return view
         # Before risk reserves: what cannot be written must not stay reserved.
-        assert order.coid is not None, "an order at the broker has its id there"
-        body = self._encoder.encode_change(order.ticket, order.coid, terms)
+        body = self._changed_body(order, terms)
         message = RequestChange(
             view=view,
             ticket=order.ticket,
@@ -279,9 +303,19 @@ class OrderRequests:
         self._board.tell_order(view.order_id, modify)
         return await self._durably_changed(view, terms)
 
+    def _changed_body(self, order: Order, terms: Terms) -> bytes:
+        """Write the changed ticket; an order that was adopted has no id of ours."""
+        group = order.ticket.group
+        leader = None if group is None else self._board.views.get(group.leader)
+        return self._encoder.encode_change(
+            order.ticket,
+            order.coid or Coid(order.order_id),
+            terms,
+            leader=leader_coid(None if leader is None else leader.coid, order.ticket),
+        )
+
     def _machine(self, order_id: OrderId) -> Order:
-        ref = self._board.order_ref(order_id)
-        assert ref is not None, "every durable order has an actor"
+        ref = self._board.order_ref(order_id) or self._board.wake(order_id)
         assert isinstance(ref.actor, OrderActor)
         return ref.actor.order
 
@@ -313,7 +347,7 @@ class OrderRequests:
         now = await self._board.views.wait_for(order_id, over, timeout_s=ASKED_S_MAX)
         assert now is not None
         if not over(now):
-            self._refuse_if_unwritable()
+            self._health.refuse_all()
         elif not applies(now):
             _refuse_unless_modifiable(now)  # A fill or a cancel was faster.
             if now.reason is not None and dropped(now):
@@ -323,7 +357,11 @@ class OrderRequests:
     # --- cancels and waits -------------------------------------------------------------------
 
     async def cancel(self, order_id: OrderId, *, by: str) -> OrderView:
-        """Ask for the order's cancel and return it, durable."""
+        """Ask for the order's cancel and return it, durable.
+
+        While nothing can be written, the cancel goes out all the same. Then the order shows
+        what was asked for, with a reason that says that no record of it exists.
+        """
         view = self.order(order_id)
         if view.state in TERMINAL:
             return view
@@ -332,11 +370,26 @@ class OrderRequests:
         def asked(now: OrderView | None) -> bool:
             return now is not None and (now.pending is Pending.CANCEL or now.state in TERMINAL)
 
-        after = await self._board.views.wait_for(order_id, asked, timeout_s=ASKED_S_MAX)
-        if not asked(after):
-            # The cancel itself is still tried from memory; only its record is missing.
-            self._refuse_if_unwritable()
+        timeout_s = ASKED_S_MAX if self._health.failed is None else UNWRITTEN_S_MAX
+        after = await self._board.views.wait_for(order_id, asked, timeout_s=timeout_s)
+        if self._health.failed is not None and not asked(after):
+            return self._cancelled_unwritten(order_id, self._health.failed)
         return self.order(order_id)
+
+    def _cancelled_unwritten(self, order_id: OrderId, why: Reason) -> OrderView:
+        """Show a cancel that is known to nobody but the order's machine and the broker."""
+        order = self._machine(order_id)
+        if order.state in TERMINAL and order.attempts == 0 and order.broker_order_id is None:
+            done = "the order was never sent and will not be"
+        elif order.state in TERMINAL:  # The broker was faster than this answer.
+            done = f"the order is {order.state} at the broker"
+        elif order.broker_order_id is None:
+            done = "the cancel is sent as soon as the broker shows the order"
+        else:
+            done = "the cancel was sent"
+        text = f"{done}, but it could not be written to the journal: {why.message}"
+        reason = Reason(code=CANCEL_NOT_JOURNALED, message=text)
+        return replace(self.order(order_id), pending=Pending.CANCEL, reason=reason)
 
     async def wait(self, order_id: OrderId, *, terminal: bool, timeout_ms: int) -> OrderView:
         """Return the order once it is acknowledged (or terminal), or as it is at the timeout."""

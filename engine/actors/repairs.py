@@ -22,13 +22,14 @@ from typing import Any, Final, TypeAlias
 
 from engine import log, metrics
 from engine.actors.feed import FeedActor
-from engine.actors.history import replay
 from engine.actors.mailbox import LoopActor, LoopRef
 from engine.actors.order import OrderActor
 from engine.actors.restarts import Restart, Restarts
 from engine.actors.risk import RiskActor
 from engine.actors.roster import Roster
 from engine.actors.session import SessionActor
+from engine.actors.shell import TOLD_AGAIN
+from engine.domain.history import LiveOrder, replay
 from engine.domain.messages import (
     AccountsRead,
     AuthStatusRead,
@@ -42,15 +43,12 @@ from engine.domain.messages import (
     ModifyOrder,
     OpenStream,
     OrderAnswered,
-    OrderChanged,
-    PositionsFilled,
     PositionsRead,
     ReadAccount,
     RecordCommitted,
     RecordFailed,
     ReleaseTurn,
     RequestOrder,
-    SessionChanged,
     SocketClosed,
     SocketOpened,
     StartSession,
@@ -100,6 +98,7 @@ class Repairs:
         roster: Roster,
         *,
         halt: Callable[[AccountId, str], None],
+        ask_again: Callable[[SessionName], None],
         restart: Restart,
         chance: random.Random,
     ) -> None:
@@ -110,6 +109,7 @@ class Repairs:
         self._board = roster.switchboard
         self._dispatcher = roster.dispatcher
         self._halt = halt
+        self._ask_again = ask_again
         self._restarts = Restarts(restart, chance)
         self._waits: dict[str, asyncio.TimerHandle] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -193,10 +193,13 @@ class Repairs:
             if not ref.paused:
                 return
             found = replay(records).orders.get(order_id)
-            if found is None:
+            if not isinstance(found, LiveOrder):
                 self._forget(ref, message)
                 return
-            self._rebuild_order(ref, *found, again=again, what=what)
+            self._rebuild_order(ref, found.order, found.seq, again=again, what=what)
+            session = self._board.session_of.get(found.order.ticket.account)
+            if type(message) in TOLD_AGAIN and session is not None:
+                self._ask_again(session)
 
         return work
 
@@ -223,16 +226,7 @@ class Repairs:
 
     def _show(self, order: Order, view: OrderView) -> None:
         """Tell everybody what is durable: the actor may have failed before it did so."""
-        shown = view
-        if view.state not in TERMINAL:
-            shown = replace(view, confidence=Confidence.UNCONFIRMED)
-        self._board.views.put(shown)
-        fills = tuple(self._board.as_fill(fill) for fill in order.fills.all())
-        self._board.tell_risk(view.account, PositionsFilled(fills=fills))
-        self._board.tell_risk(view.account, OrderChanged(view=view))
-        session = self._board.session_of.get(view.account)
-        if session is not None:
-            self._board.tell_session(session, OrderChanged(view=view))
+        self._board.announce(view, fills=order.fills.all(), shown=_unsure(view))
 
     def _forget(self, ref: LoopRef, message: object) -> None:
         """End an order without any record: nothing was sent, and there is no such order."""
@@ -254,9 +248,9 @@ class Repairs:
 
     def _session_of(self, order: Order) -> SessionName | None:
         """Return the session that an order is sent by; a denied one is by none."""
-        if order.coid is None:
+        if order.sent_by is None:
             return None
-        return self._board.session_for(order.ticket.account, order.approved.session)
+        return self._board.session_for(order.ticket.account, order.sent_by)
 
     def _is_on_wire(self, order_id: OrderId, session: SessionName | None) -> bool:
         lines = None if session is None else self._roster.lines.get(session)
@@ -285,11 +279,12 @@ class Repairs:
                 return
             session = self._board.session_of[account]
             actor = self._roster.make_risk(account, session)
-            self._inform(actor, session)
-            strange = self._board.fills_of_strangers(account)
-            actor.on_receive(PositionsFilled(fills=strange))
-            for order, seq in replay(records).orders.values():
-                self._roster.reserve(actor, order, seq)
+            awake = tuple(
+                (order, seq)
+                for order, seq in replay(records).live()
+                if self._board.views.resting(order.order_id) is None
+            )
+            self._roster.inform(actor, awake)
             self._roster.risks[account] = actor
             self._dispatcher.replace(
                 ref, actor, outlived=lambda message: isinstance(message, PositionsRead)
@@ -310,20 +305,6 @@ class Repairs:
             if ref.paused
             for message in self._dispatcher.waiting(ref)
         )
-
-    def _inform(self, actor: RiskActor, name: SessionName) -> None:
-        """Tell a new risk what is so: its session's state, and every halt."""
-        session = self._roster.sessions[name].session
-        changed = SessionChanged(
-            session=name,
-            state=session.state,
-            ready=session.ready,
-            epoch=session.epoch,
-            reason=session.reason,
-        )
-        actor.on_receive(changed)
-        for halt in self._roster.halts.values():
-            actor.on_receive(halt)
 
     # --- sessions ------------------------------------------------------------------------------
 
@@ -347,9 +328,10 @@ class Repairs:
                     if view.state in LIVE and self._board.session_of.get(view.account) == name
                 ),
                 looking=tuple(
-                    order.order_id for order in self._orders_of(name) if order.is_looked_for
+                    order.lookup for order in self._orders_of(name) if order.is_looked_for
                 ),
                 guard=self._roster.journal.guards.get(name),
+                known=self._roster.known(name),
             )
             self._roster.sessions[name] = actor
             self._dispatcher.replace(
@@ -470,8 +452,8 @@ class Repairs:
 
     def _leave_order(self, actor: OrderActor) -> None:
         view = self._board.views.get(OrderId(actor.name))
-        if view is not None and view.state not in TERMINAL:
-            self._board.views.put(replace(view, confidence=Confidence.UNCONFIRMED))
+        if view is not None:
+            self._board.show(_unsure(view))
         session = self._session_of(actor.order) if actor.order.state_known else None
         if session is not None and not self._is_on_wire(OrderId(actor.name), session):
             release = ReleaseTurn(order_id=OrderId(actor.name), session=session)
@@ -483,7 +465,7 @@ class Repairs:
         shown = self._roster.make_risk(account, session)
         shown.ref = ref
         self._roster.risks[account] = shown
-        shown.guarded(self._inform, shown, session)
+        shown.guarded(self._roster.inform, shown)
 
     def _leave_session(self, name: SessionName, reason: Reason) -> None:
         """Without its feed a session sees nothing; so neither of the two goes on alone."""
@@ -492,6 +474,13 @@ class Repairs:
         actor.abandon()
         self._dispatcher.end(actor.ref)
         self._refuse_waiting(name, reason)
+
+
+def _unsure(view: OrderView) -> OrderView:
+    """Show an order whose actor failed: what it is may not be what the broker has."""
+    if view.state in TERMINAL:
+        return view
+    return replace(view, confidence=Confidence.UNCONFIRMED)
 
 
 def _ends_with_the_order(message: object) -> bool:

@@ -17,11 +17,13 @@ from engine.actors.shell import Clock, post
 from engine.actors.spawner import Spawner
 from engine.actors.switchboard import SessionLines, Switchboard
 from engine.actors.wire import FeedLine, OrderWire, SessionLine
+from engine.domain.history import REST_NS, Packing
 from engine.domain.messages import (
     HaltScope,
     OrderChanged,
     OrderRequestEnded,
     PositionsFilled,
+    SessionChanged,
 )
 from engine.domain.order import Order
 from engine.domain.ports import (
@@ -31,9 +33,9 @@ from engine.domain.ports import (
     OrderGateway,
     SessionGateway,
 )
-from engine.domain.risk import AccountRisk, RiskPolicy
+from engine.domain.risk import AccountRisk, LastReconciled, RiskPolicy
 from engine.domain.session import SessionSettings
-from engine.domain.values import AccountId, ConId, Scope, SessionName
+from engine.domain.values import LIVE, AccountId, ConId, Scope, SessionName
 from engine.domain.views import OrderView
 
 
@@ -93,6 +95,8 @@ class Roster:
         self.risks: dict[AccountId, RiskActor] = {}
         self.lines: dict[SessionName, Lines] = {}
         self.unclaimed: dict[AccountId, list[OrderView]] = {}
+        self.packing: Packing | None = None
+        """How orders rest; None where none ever does."""
 
     def accounts_of(self, session: SessionName) -> tuple[AccountId, ...]:
         """Return the accounts of a session, in order of configuration."""
@@ -152,13 +156,19 @@ class Roster:
     def make_risk(self, account: AccountId, session: SessionName) -> RiskActor:
         """Make the actor of an account's risk, with the limits that are in force."""
         limits = self.policy.limits_for(account)
-        risk = AccountRisk(account, session, limits, file_error=self.file_error)
+        risk = AccountRisk(
+            account,
+            session,
+            limits,
+            file_error=self.file_error,
+            ended_key=lambda key: self.switchboard.views.ended_key(account, key),
+        )
         return RiskActor(
             dispatcher=self.dispatcher,
             clock=self.clock,
             risk=risk,
             spawner=self.spawner,
-            read_account=lambda message: self.switchboard.tell_session(session, message),
+            switchboard=self.switchboard,
         )
 
     def add_accounts(self, session: SessionName, accounts: Iterable[AccountId]) -> None:
@@ -169,10 +179,54 @@ class Roster:
             actor = self.risks[account] = self.make_risk(account, session)
             self.switchboard.session_of[account] = session
             self.switchboard.risks[account] = actor.begin()
+            self.tell_reconciled(actor, account)
             for view in self.unclaimed.pop(account, ()):
                 actor.on_receive(OrderChanged(view=view))
             for halt in self.halts.values():
                 post(actor.ref, halt)
+
+    def tell_reconciled(self, actor: RiskActor, account: AccountId) -> None:
+        """Tell a risk that knows no position how its account last compared with the broker."""
+        found = self.journal.kept.reconciled.get(account)
+        if found is not None:
+            age_ns = self.clock.wall_ns() - found.at_ns
+            at_ns = self.clock.monotonic_ns() - age_ns
+            actor.on_receive(LastReconciled(reconciled=found.record, at_ns=at_ns))
+
+    def known(self, session: SessionName) -> tuple[OrderView, ...]:
+        """Return the orders of a session that the broker showed lately, ended ones too."""
+        since_ns, session_of = self.clock.wall_ns() - REST_NS, self.switchboard.session_of
+        return tuple(
+            view
+            for view in self.switchboard.views
+            if view.broker_order_id is not None
+            and session_of.get(view.account) == session
+            and (view.state in LIVE or view.updated_at_ns >= since_ns)
+        )
+
+    def inform(self, actor: RiskActor, orders: Iterable[tuple[Order, int]] = ()) -> None:
+        """Tell a new risk what is so: its session, its orders, what others do, every halt."""
+        account, board = actor.risk.account, self.switchboard
+        session = self.sessions[board.session_of[account]].session
+        changed = SessionChanged(
+            session=board.session_of[account],
+            state=session.state,
+            ready=session.ready,
+            epoch=session.epoch,
+            reason=session.reason,
+        )
+        actor.on_receive(changed)
+        self.tell_reconciled(actor, account)
+        actor.on_receive(PositionsFilled(fills=board.fills_of_strangers(account)))
+        for order, seq in orders:
+            self.reserve(actor, order, seq)
+        for working in board.working_externals(account):
+            actor.on_receive(working)
+        progress = session.reconciliation(account)
+        if progress is not None:
+            actor.on_receive(progress)
+        for halt in self.halts.values():
+            actor.on_receive(halt)
 
     def reserve(self, actor: RiskActor, order: Order, seq: int) -> None:
         """Let a risk know an order of the journal, and what it filled."""

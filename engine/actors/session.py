@@ -10,6 +10,7 @@ from engine.actors.mailbox import Dispatcher
 from engine.actors.shell import Clock, Shell, post
 from engine.actors.switchboard import Switchboard
 from engine.domain.messages import (
+    AccountReconciled,
     AnnounceSession,
     CallFailed,
     CallGateway,
@@ -19,21 +20,25 @@ from engine.domain.messages import (
     GrantTurn,
     LoginGuarded,
     OpenStream,
+    OrderParked,
+    OrderProvenAbsent,
     ParkOrder,
+    ProveAbsent,
+    ReconcileAccount,
     RefreshStream,
     RefuseTurn,
     ReportAnomaly,
     SessionCall,
     SessionChanged,
-    SessionEffect,
     SessionMessage,
     StartTimer,
     StopTimer,
     TimerFired,
     WriteGuard,
+    WriteReconciled,
 )
 from engine.domain.ports import Committed, Entry, NotCommitted, SessionGateway
-from engine.domain.session import Session, SessionSettings
+from engine.domain.session import Effect, MissOrder, ObserveVisibility, Session, SessionSettings
 from engine.domain.values import AccountId, Reason, SessionName, SessionState
 
 _LOG = log.get("actors/session")
@@ -60,39 +65,42 @@ class SessionActor(Shell):
         self._switchboard = switchboard
         self._gateway = gateway
         self._on_accounts = on_accounts
+        self._login_shown: tuple[int | None, bool, int] | None = None
 
     def on_receive(self, message: SessionMessage) -> None:
         """Let the machine decide, then do it."""
         if isinstance(message, CallFailed):
             self._observe_failure(message)
-        was_overdue = self.session.login_overdue
+        was_overdue, accounts = self.session.login_overdue, self.session.accounts
         now_ns, wall_ns = self.clock.monotonic_ns(), self.clock.wall_ns()
-        for effect in self.session.handle(message, now_ns, wall_ns):
+        effects = self.session.handle(message, now_ns, wall_ns)
+        if self.session.accounts != accounts:
+            # With `accounts: all` they are known only now, and something may be for them.
+            self._on_accounts(self.session.settings.name, self.session.accounts)
+        for effect in effects:
             self.perform(effect)
         self._show_login(was_overdue=was_overdue)
 
-    def perform(self, effect: SessionEffect) -> None:
+    def perform(self, effect: Effect) -> None:
         """Do one thing that the session asked for."""
         board, name = self._switchboard, self.session.settings.name
         match effect:
             case CallGateway():
                 self._gateway.call(effect, lambda message: post(self.ref, message))
-            case GrantTurn(granted=granted):
-                board.grant_turn(granted)
-            case RefuseTurn(refused=refused):
-                board.tell_order(refused.order_id, refused)
-            case ParkOrder(order_id=order_id):
-                board.tell_order(order_id, TimerFired(name="park"))
+            case GrantTurn() | RefuseTurn() | ParkOrder() | ProveAbsent() | MissOrder():
+                self._tell_order(effect)
             case OpenStream() | CloseStream() | RefreshStream():
                 board.tell_feed(name, effect)
             case AnnounceSession(changed=changed):
                 self._announce(changed)
-            case WriteGuard(guard=guard):
-                self._write_guard(guard)
+            case WriteGuard() | WriteReconciled():
+                self._write(effect)
             case DeliverNews():
                 board.deliver(name, effect)
-            case DeliverToRisk(account=account, message=message):
-                board.tell_risk(account, message)
+            case DeliverToRisk():
+                self._deliver_to_risk(effect)
+            case ObserveVisibility(view=view, after_ms=after_ms):
+                metrics.VISIBILITY_SECONDS.labels(name, view).observe(after_ms / 1_000)
             case StartTimer():
                 self.start_timer(effect)
             case StopTimer():
@@ -103,6 +111,33 @@ class SessionActor(Shell):
                     metrics.STREAM_DIVERGENCE.labels(name, topic).inc()
             case _:
                 assert_never(effect)
+
+    def _tell_order(
+        self, effect: GrantTurn | RefuseTurn | ParkOrder | ProveAbsent | MissOrder
+    ) -> None:
+        board = self._switchboard
+        match effect:
+            case GrantTurn(granted=granted):
+                board.grant_turn(granted)
+            case RefuseTurn(refused=refused):
+                board.tell_order(refused.order_id, refused)
+            case ParkOrder(order_id=order_id):
+                board.tell_order(order_id, _parked(effect))
+            case ProveAbsent(order_id=order_id, evidence=evidence):
+                _LOG.info("order_proven_absent", order_id=order_id, list_reads=evidence.list_reads)
+                board.tell_order(order_id, OrderProvenAbsent(order_id=order_id, evidence=evidence))
+            case MissOrder(order_id=order_id):
+                _LOG.warning("order_not_listed", order_id=order_id)
+                board.tell_order(order_id, TimerFired(name="unseen"))
+            case _:
+                assert_never(effect)
+
+    def _deliver_to_risk(self, effect: DeliverToRisk) -> None:
+        board, name = self._switchboard, self.session.settings.name
+        # With `accounts: all` another session may show an account, too; one trades it.
+        is_ours = board.session_of.get(effect.account) == name
+        if is_ours or not isinstance(effect.message, ReconcileAccount):
+            board.tell_risk(effect.account, effect.message)
 
     def close(self, reason: Reason) -> None:
         """Show the session as down, because it or its feed failed."""
@@ -120,29 +155,45 @@ class SessionActor(Shell):
         for state in SessionState:
             metrics.SESSION_STATE.labels(changed.session, state).set(state is changed.state)
         metrics.SESSION_EPOCH.labels(changed.session).set(changed.epoch)
-        # With `accounts: all` they are known only now.
         self._on_accounts(changed.session, self.session.accounts)
         for account in self.session.accounts:
             # With `accounts: all` another session may show an account, too; one trades it.
             if self._switchboard.session_of.get(account) == changed.session:
                 self._switchboard.tell_risk(account, changed)
 
-    def _write_guard(self, guard: LoginGuarded) -> None:
-        name = guard.session
-        _LOG.warning(
-            "login_guarded",
+    def _write(self, effect: WriteGuard | WriteReconciled) -> None:
+        name, account = self.session.settings.name, None
+        match effect:
+            case WriteGuard(guard=guard):
+                _LOG.warning(
+                    "login_guarded",
+                    session=name,
+                    failures=guard.failures,
+                    taken_over=guard.taken_over,
+                    latched=guard.latched,
+                    reason=guard.reason,
+                )
+                message: LoginGuarded | AccountReconciled = guard
+            case WriteReconciled(reconciled=reconciled):
+                message, account = reconciled, reconciled.account
+            case _:
+                assert_never(effect)
+        entry = Entry(
+            at_ns=self.clock.wall_ns(),
+            account=account,
+            order_id=None,
+            message=message,
             session=name,
-            failures=guard.failures,
-            taken_over=guard.taken_over,
-            latched=guard.latched,
-            reason=guard.reason,
         )
-        entry = Entry(at_ns=self.clock.wall_ns(), account=None, order_id=None, message=guard)
-        self._switchboard.journal.append(entry, partial(_guard_written, name))
+        self._switchboard.journal.append(entry, partial(_written, name, account))
 
     def _show_login(self, *, was_overdue: bool) -> None:
         session, name = self.session, self.session.settings.name
         by_ns = session.login_by_ns
+        shown = (by_ns, session.login_overdue, session.login_failures)
+        if shown == self._login_shown:
+            return
+        self._login_shown = shown
         # Without a deadline there is no number, and nothing compares with none.
         deadline_s = math.nan if by_ns is None else by_ns / 1e9
         metrics.SESSION_LOGIN_DEADLINE.labels(name).set(deadline_s)
@@ -164,7 +215,26 @@ class SessionActor(Shell):
         )
 
 
-def _guard_written(session: SessionName, result: Committed | NotCommitted) -> None:
-    """The guard is in force already; only a restart would forget it."""
-    if isinstance(result, NotCommitted):
+def _parked(effect: ParkOrder) -> OrderParked:
+    """Say in words what was looked at, and what a proof lacks."""
+    evidence = effect.evidence
+    text = (
+        "the broker neither showed the order nor proved its absence in "
+        f"{effect.healthy_ms // 1_000} s; a person must look"
+    )
+    if evidence is not None and evidence.missing:
+        text = f"{text}: {'; '.join(evidence.missing)}"
+    reason = Reason(code="NO_PROOF", message=text)
+    return OrderParked(order_id=effect.order_id, reason=reason, evidence=evidence)
+
+
+def _written(
+    session: SessionName, account: AccountId | None, result: Committed | NotCommitted
+) -> None:
+    """It is in force already; only a restart would forget it."""
+    if not isinstance(result, NotCommitted):
+        return
+    if account is None:
         _LOG.error("login_guard_not_written", session=session, reason=result.reason.message)
+    else:
+        _LOG.error("reconciliation_not_written", account=account, reason=result.reason.message)

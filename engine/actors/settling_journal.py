@@ -1,34 +1,30 @@
 """A journal that can be read back while it is written: by an actor that is rebuilt."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Final
 
-from engine.domain.messages import LoginGuarded
+from engine.actors.passing_journal import PassingJournal
+from engine.domain.history import History
+from engine.domain.messages import AccountReconciled, ExternalOrderSeen, LoginGuarded
 from engine.domain.ports import Committed, Entry, Journal, NotCommitted, Recorded
 from engine.domain.values import AccountId, OrderId, SessionName
-from engine.domain.views import EventView
+
+_KEPT: Final = (AccountReconciled, ExternalOrderSeen)
 
 
-class SettlingJournal:
-    """Passes everything on to `inner`, and knows what `inner` has not answered yet."""
+class SettlingJournal(PassingJournal):
+    """Knows what the journal has not answered yet, and what was written last of some things."""
 
     def __init__(self, inner: Journal) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._appended = 0
         self._open: dict[int, None] = {}
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self.guards: dict[SessionName, LoginGuarded] = {}
         """How the last logins of each session went, as far as it was written here."""
-
-    @property
-    def epoch(self) -> int:
-        """The number of this engine's start on this journal."""
-        return self._inner.epoch
-
-    @property
-    def last_seq(self) -> int:
-        """The newest durable entry."""
-        return self._inner.last_seq
+        self.kept = History()
+        """What is durable of comparisons and of others' orders."""
 
     def append(self, entry: Entry, done: Callable[[Committed | NotCommitted], None]) -> None:
         """Queue the entry; `done` is called once it is durable, or never will be."""
@@ -39,24 +35,18 @@ class SettlingJournal:
             self.guards[entry.message.session] = entry.message
 
         def settle(result: Committed | NotCommitted) -> None:
+            if isinstance(result, Committed) and isinstance(entry.message, _KEPT):
+                self.kept.apply(Recorded(seq=result.seq, entry=entry))
             try:
                 done(result)
             finally:
                 self._close(number)
 
         try:
-            self._inner.append(entry, settle)
+            super().append(entry, settle)
         except Exception:
             self._close(number)  # It was not taken; nobody must wait for it.
             raise
-
-    def replay(self) -> Sequence[Recorded]:
-        """Return every entry of before this start."""
-        return self._inner.replay()
-
-    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
-        """Return durable entries after `after_seq`."""
-        return await self._inner.read(after_seq=after_seq, limit=limit)
 
     async def records(
         self, *, account: AccountId | None = None, order_id: OrderId | None = None
@@ -66,7 +56,7 @@ class SettlingJournal:
         Whatever was appended before the call is durable by then, or refused.
         """
         await self.settled()
-        return await self._inner.records(account=account, order_id=order_id)
+        return await super().records(account=account, order_id=order_id)
 
     async def settled(self) -> None:
         """Return once all that was appended before is durable, or refused."""

@@ -14,15 +14,15 @@ or their time does.
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from engine import log
 from engine.actors.feed import FeedActor
-from engine.actors.history import replay
 from engine.actors.mailbox import Dispatcher, LoopRef
 from engine.actors.order import OrderActor
 from engine.actors.repairs import Repairs
+from engine.actors.rest import SWEEP_PAUSE_S, SWEEP_S, Rest
 from engine.actors.restarts import Restart
 from engine.actors.risk import RiskActor
 from engine.actors.roster import Roster, SessionParts
@@ -30,6 +30,7 @@ from engine.actors.session import SessionActor
 from engine.actors.shell import Clock, post
 from engine.actors.spawner import Spawner
 from engine.actors.switchboard import Switchboard
+from engine.domain.history import History, LiveOrder
 from engine.domain.messages import (
     HaltScope,
     OrderChanged,
@@ -38,7 +39,7 @@ from engine.domain.messages import (
     TimerFired,
 )
 from engine.domain.order import Order
-from engine.domain.ports import Committed, Entry, NotCommitted, Recorded
+from engine.domain.ports import Committed, Entry, NotCommitted
 from engine.domain.risk import LimitsChanged, RiskPolicy
 from engine.domain.values import (
     LIVE,
@@ -95,10 +96,13 @@ class Supervisor:
         self._repairs = Repairs(
             self._roster,
             halt=self._halt_account,
+            ask_again=self._ask_again,
             restart=restart or Restart(),
             chance=chance or random.Random(),  # noqa: S311 - it spreads restarts, no secret
         )
+        self._rest = Rest(self._roster)
         self._rebuilt: list[OrderActor] = []
+        self._sweep: asyncio.TimerHandle | None = None
         self._resyncs: dict[SessionName, asyncio.TimerHandle] = {}
         self._stopping = False
         switchboard.refuse_turn = self._refuse_turn
@@ -147,20 +151,31 @@ class Supervisor:
 
     # --- the start -----------------------------------------------------------------------------
 
-    def replay(self, records: Sequence[Recorded]) -> None:
-        """Rebuild orders, reservations and halts; nothing is sent by it."""
-        history = replay(records)
-        self._roster.halts.update(history.halts)
-        self._roster.journal.guards.update(history.guards)
-        for order, seq in history.orders.values():
-            self._bring_back(order, seq)
-        for halt in self._roster.halts.values():
+    def rebuild(self, history: History) -> None:
+        """Bring back orders, reservations and halts; nothing is sent by it."""
+        if history.skipped:
+            _LOG.error("records_skipped", records=history.skipped)
+        roster = self._roster
+        roster.packing = history.packing
+        roster.halts.update(history.halts)
+        roster.journal.guards.update(history.guards)
+        roster.journal.kept.reconciled.update(history.reconciled)
+        roster.journal.kept.externals.update(history.externals)
+        self._switchboard.remember_externals(history.externals.values())
+        for account, risk in self.risks.items():
+            roster.tell_reconciled(risk, account)
+        for found in history.orders.values():
+            if isinstance(found, LiveOrder):
+                self._bring_back(found.order, found.seq)
+            else:
+                self._rest.lay(found)
+        for halt in roster.halts.values():
             self._switchboard.tell_every_risk(halt)
 
     def _bring_back(self, order: Order, seq: int) -> None:
         view = order.view(seq)
-        if order.coid is not None and order.approved.session in self.sessions:
-            self.add_accounts(order.approved.session, (view.account,))
+        if order.sent_by is not None and order.sent_by in self.sessions:
+            self.add_accounts(order.sent_by, (view.account,))
         self._switchboard.show(view)
         risk = self.risks.get(view.account)
         if risk is not None:
@@ -169,6 +184,24 @@ class Supervisor:
             # A denied order does not name its session, which may show the account later.
             self._roster.unclaimed.setdefault(view.account, []).append(view)
         self._rebuilt.append(self._spawner.rebuild(order))
+
+    def history(self) -> History:
+        """Return what is so as a history: its digest is that of a replay of the journal."""
+        roster, views = self._roster, self._switchboard.views
+        history = History(roster.packing)
+        history.halts.update(roster.halts)
+        history.guards.update(roster.journal.guards)
+        history.reconciled.update(roster.journal.kept.reconciled)
+        history.externals.update(roster.journal.kept.externals)
+        history.orders.update((order.order_id, order) for order in views.at_rest())
+        for ref in self._switchboard.order_refs():
+            actor = ref.actor
+            if isinstance(actor, OrderActor) and actor.order.state_known:
+                view = views.get(actor.order.order_id)
+                if view is not None:
+                    found = LiveOrder(order=actor.order, seq=view.seq)
+                    history.orders[actor.order.order_id] = found
+        return history
 
     def start(self) -> None:
         """Let rebuilt orders say what they need, then let the sessions log in."""
@@ -184,7 +217,14 @@ class Supervisor:
         for name, session_actor in self.sessions.items():
             self.feeds[name].begin()
             # Not `tell`: there may be more rebuilt orders than a mailbox has room for.
-            post(session_actor.begin(), StartSession(guard=guards.get(name)))
+            start = StartSession(guard=guards.get(name), known=self._roster.known(name))
+            post(session_actor.begin(), start)
+        self._look_for_rest()
+
+    def _look_for_rest(self) -> None:
+        more = self._rest.sweep()
+        delay_s = SWEEP_PAUSE_S if more else SWEEP_S
+        self._sweep = self._dispatcher.loop.call_later(delay_s, self._look_for_rest)
 
     # --- limits --------------------------------------------------------------------------------
 
@@ -261,8 +301,8 @@ class Supervisor:
             refusal = risk.risk.sending_refusal(ticket)
             if refusal is not None:
                 return refusal
-        if actor.order.coid is not None:
-            session = self._switchboard.session_for(ticket.account, actor.order.approved.session)
+        if actor.order.sent_by is not None:
+            session = self._switchboard.session_for(ticket.account, actor.order.sent_by)
             self._repairs.turns[session] = OrderId(actor.name)
         return None
 
@@ -281,7 +321,12 @@ class Supervisor:
                 session = self._switchboard.session_of.get(AccountId(actor.name))
             case _:
                 pass
-        if session is not None and session not in self._resyncs:
+        if session is not None:
+            self._ask_again(session)
+
+    def _ask_again(self, session: SessionName) -> None:
+        """Read soon what the broker told and nobody heard."""
+        if session not in self._resyncs:
             self._resyncs[session] = self._dispatcher.loop.call_later(
                 RESYNC_MS / 1_000, self._resync, session
             )
@@ -303,6 +348,8 @@ class Supervisor:
             async with asyncio.timeout(timeout_s):
                 await self._quiet()
         self._repairs.stop()
+        if self._sweep is not None:
+            self._sweep.cancel()
         for handle in self._resyncs.values():
             handle.cancel()
         for lines in self._roster.lines.values():

@@ -1,33 +1,27 @@
-"""A journal that says when it advanced, or that it can keep nothing any more."""
+"""A journal that says when it advanced, or that it can keep no more, or nothing any more."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from engine.domain.ports import Committed, Entry, Journal, NotCommitted, Recorded
-from engine.domain.values import AccountId, OrderId, Reason
-from engine.domain.views import EventView
+from engine.actors.passing_journal import PassingJournal
+from engine.domain.ports import Committed, Entry, Journal, NotCommitted
+from engine.domain.values import Reason
 
 UNAVAILABLE: Final = "JOURNAL_UNAVAILABLE"
 """The one refusal that is for good; a backlog passes, and a bad record is its own fault."""
 
+FULL: Final = "JOURNAL_FULL"
+"""The refusal of all that is new, until a person has made room and started the engine anew."""
 
-class WatchedJournal:
-    """Passes everything on to `inner`, and tells about each result."""
+
+class WatchedJournal(PassingJournal):
+    """Tells about each result."""
 
     def __init__(self, inner: Journal) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self.on_commit: Callable[[], None] = lambda: None
         self.on_failure: Callable[[Reason], None] = lambda _reason: None
-
-    @property
-    def epoch(self) -> int:
-        """The number of this engine's start on this journal."""
-        return self._inner.epoch
-
-    @property
-    def last_seq(self) -> int:
-        """The newest durable entry."""
-        return self._inner.last_seq
+        """Hears of a refusal with `UNAVAILABLE` or `FULL`."""
 
     def append(self, entry: Entry, done: Callable[[Committed | NotCommitted], None]) -> None:
         """Queue the entry; `done` is called first, then who watches."""
@@ -36,21 +30,7 @@ class WatchedJournal:
             done(result)
             if isinstance(result, Committed):
                 self.on_commit()
-            elif result.reason.code == UNAVAILABLE:
+            elif result.reason.code in {UNAVAILABLE, FULL}:
                 self.on_failure(result.reason)
 
-        self._inner.append(entry, tell)
-
-    def replay(self) -> Sequence[Recorded]:
-        """Return every entry of before this start."""
-        return self._inner.replay()
-
-    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
-        """Return durable entries after `after_seq`."""
-        return await self._inner.read(after_seq=after_seq, limit=limit)
-
-    async def records(
-        self, *, account: AccountId | None = None, order_id: OrderId | None = None
-    ) -> tuple[Recorded, ...]:
-        """Return every durable entry of an account or an order."""
-        return await self._inner.records(account=account, order_id=order_id)
+        super().append(entry, tell)

@@ -3,7 +3,10 @@
 Rule 1: the answer to an order's request reaches whatever instance is at the order's
 address by then. A failed actor must not make it lost, nor end its conversation.
 
-Rule 2: what a session or a feed asked for is of no use to the one after it, and would be
+Rule 2: an answer that comes late is told twice: first that there was none, which ends the
+conversation, and then what it was. By then another one of the order may be under way.
+
+Rule 3: what a session or a feed asked for is of no use to the one after it, and would be
 taken for its own. So it ends with who asked.
 """
 
@@ -60,7 +63,7 @@ class OrderWire:
         """Ask for the cancel."""
 
         def answered(message: OrderAnswered) -> None:
-            self.cancels -= 1
+            self.cancels -= not message.late
             self.on_outcome(message.outcome)
             tell(message)
 
@@ -78,10 +81,12 @@ class OrderWire:
         tell: Callable[[OrderAnswered], None],
     ) -> None:
         def answered(message: OrderAnswered) -> None:
-            self._close(order_id)
+            if not message.late:
+                self._close(order_id)
             self.on_outcome(message.outcome)
             tell(message)
-            self.on_answer(order_id)
+            if not message.late:
+                self.on_answer(order_id)
 
         self._open[order_id] = self._open.get(order_id, 0) + 1
         try:

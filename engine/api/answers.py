@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 from engine.api.strict_json import plain
 from engine.domain.values import (
     CashBalance,
+    PositionBreak,
     Reason,
+    Reconciliation,
     SessionState,
     TradingState,
 )
@@ -160,10 +162,29 @@ class CashBody(Shown):
         )
 
 
+class BreakBody(Shown):
+    """A holding that neither the orders nor the trades explain."""
+
+    conid: int
+    symbol: str
+    expected: DecimalText
+    found: DecimalText
+
+    @classmethod
+    def of(cls, found: PositionBreak) -> Self:
+        """Return the body of a break."""
+        return cls(
+            conid=found.conid, symbol=found.symbol, expected=found.expected, found=found.found
+        )
+
+
 class AccountBody(Shown):
     """An account: may it trade, why not, and its money in its own currency.
 
-    `cash` is by currency; it was read `cash_age_ms` ago, null when it never was.
+    `cash` is by currency; it was read `cash_age_ms` ago, null when it never was. Until
+    `reconciliation` is past pending no order is taken; `reconcile_step` says what is being
+    read. `breaks` are what a comparison with the broker found and nothing explains. So
+    many `external_orders` work that this engine did not send; they count in the exposure.
     """
 
     account: str
@@ -185,6 +206,11 @@ class AccountBody(Shown):
     total_cash: AgedBody
     cash: tuple[CashBody, ...]
     cash_age_ms: int | None
+    reconciliation: Reconciliation
+    reconcile_step: str | None
+    reconciled_age_ms: int | None
+    breaks: tuple[BreakBody, ...]
+    external_orders: int
 
     @classmethod
     def of(cls, view: AccountView) -> Self:
@@ -209,6 +235,11 @@ class AccountBody(Shown):
             total_cash=AgedBody.of(view.total_cash),
             cash=tuple(map(CashBody.of, view.cash)),
             cash_age_ms=view.cash_age_ms,
+            reconciliation=view.reconciliation,
+            reconcile_step=view.reconcile_step or None,
+            reconciled_age_ms=view.reconciled_age_ms,
+            breaks=tuple(map(BreakBody.of, view.breaks)),
+            external_orders=view.external_orders,
         )
 
 

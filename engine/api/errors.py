@@ -8,7 +8,7 @@ Rule 2: what the engine did not foresee is `INTERNAL`, without a word of the exc
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, get_args
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -19,7 +19,9 @@ from engine.domain.ports import (
     EngineDraining,
     JournalUnavailable,
     NotModifiable,
+    NotResolvable,
     UnknownAccount,
+    UnknownExternalOrder,
     UnknownOrder,
     UnknownSession,
 )
@@ -208,6 +210,10 @@ def from_engine(error: Exception) -> ApiError | None:
             return unknown_session(str(error), ())
         case NotModifiable():
             return ApiError(HTTPStatus.CONFLICT, "NOT_MODIFIABLE", str(error))
+        case NotResolvable():
+            return ApiError(HTTPStatus.CONFLICT, "NOT_RESOLVABLE", str(error))
+        case UnknownExternalOrder():
+            return ApiError(HTTPStatus.NOT_FOUND, "UNKNOWN_EXTERNAL_ORDER", str(error))
         case EngineDraining():
             return ApiError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -276,8 +282,10 @@ def _field_error(
 ) -> ApiError:
     context = error.get("ctx")
     given = context if isinstance(context, Mapping) else {}
-    field = ".".join(str(part) for part in location) or str(given.get("field", "body"))
-    names = ", ".join(_names(model))
+    # A check over several fields names the one that is wrong, inside of what it checks.
+    parts = [str(part) for part in (*location, given.get("field")) if part is not None]
+    field = ".".join(parts) or "body"
+    names = ", ".join(_names(_model_at(model, location[:-1])))
     match kind:
         case "missing":
             return ApiError(
@@ -307,6 +315,22 @@ def _field_error(
 
 def _code(kind: str) -> str:
     return kind if kind.isupper() else "BAD_FIELD"
+
+
+def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
+    """Return the model of the part of a body that a location leads to."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        model = (None if field is None else _model_in(field.annotation)) or model
+    return model
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """Return the model that an annotation is about, as a list of it or as one or none of it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_in(argument) for argument in get_args(annotation))
+    return next((found for found in inner if found is not None), None)
 
 
 def _names(model: type[BaseModel]) -> list[str]:

@@ -125,7 +125,8 @@ def read_decimal(value: object) -> Decimal:
     return Decimal(format(Decimal(f"{shortest}E{exponent}"), "f"))
 
 
-def _matching(pattern: str, allowed: str) -> Callable[[object], str]:
+def matching(pattern: str, allowed: str) -> Callable[[object], str]:
+    """Return a reader of texts that match a pattern."""
     compiled = re.compile(pattern)
 
     def check(value: object) -> str:
@@ -136,7 +137,8 @@ def _matching(pattern: str, allowed: str) -> Callable[[object], str]:
     return check
 
 
-def _choice(members: type[_E], *allowed: _E) -> Callable[[object], _E]:
+def choice(members: type[_E], *allowed: _E) -> Callable[[object], _E]:
+    """Return a reader of the names of an enum, or of some of them."""
     by_text = {member.value: member for member in (allowed or tuple(members))}
     names = ", ".join(by_text)
 
@@ -284,11 +286,13 @@ def _wait_seconds(value: object) -> Decimal:
     return seconds
 
 
-def _schema_of(members: type[StrEnum], *allowed: StrEnum) -> dict[str, object]:
+def schema_of(members: type[StrEnum], *allowed: StrEnum) -> dict[str, object]:
+    """Return the JSON schema of the names of an enum, or of some of them."""
     return {"type": "string", "enum": [str(member) for member in (allowed or tuple(members))]}
 
 
-def _schema_text(pattern: str) -> dict[str, object]:
+def schema_text(pattern: str) -> dict[str, object]:
+    """Return the JSON schema of texts that match a pattern."""
     return {"type": "string", "pattern": f"^{pattern}$"}
 
 
@@ -321,33 +325,33 @@ PositiveDecimal = Annotated[
 ]
 ClientOrderIdText = Annotated[
     str,
-    PlainValidator(_matching(_KEY, _CLIENT_ORDER_ID_ALLOWED)),
-    WithJsonSchema(_schema_text(_KEY)),
+    PlainValidator(matching(_KEY, _CLIENT_ORDER_ID_ALLOWED)),
+    WithJsonSchema(schema_text(_KEY)),
 ]
 StrategyText = ClientOrderIdText
 SymbolText = Annotated[
     str,
-    PlainValidator(_matching(_SYMBOL, "1 to 32 of A-Z 0-9 space . -, beginning with A-Z or 0-9")),
-    WithJsonSchema(_schema_text(_SYMBOL)),
+    PlainValidator(matching(_SYMBOL, "1 to 32 of A-Z 0-9 space . -, beginning with A-Z or 0-9")),
+    WithJsonSchema(schema_text(_SYMBOL)),
 ]
 ExchangeText = Annotated[
     str,
-    PlainValidator(_matching(_EXCHANGE, "1 to 16 of A-Z 0-9 .")),
-    WithJsonSchema(_schema_text(_EXCHANGE)),
+    PlainValidator(matching(_EXCHANGE, "1 to 16 of A-Z 0-9 .")),
+    WithJsonSchema(schema_text(_EXCHANGE)),
 ]
 SecTypeName = Annotated[
-    SecType, PlainValidator(_choice(SecType)), WithJsonSchema(_schema_of(SecType))
+    SecType, PlainValidator(choice(SecType)), WithJsonSchema(schema_of(SecType))
 ]
-RightName = Annotated[Right, PlainValidator(_choice(Right)), WithJsonSchema(_schema_of(Right))]
+RightName = Annotated[Right, PlainValidator(choice(Right)), WithJsonSchema(schema_of(Right))]
 CurrencyText = Annotated[
     str,
-    PlainValidator(_matching(r"[A-Z]{3,5}", "3 to 5 of A-Z, such as USD")),
-    WithJsonSchema(_schema_text(r"[A-Z]{3,5}")),
+    PlainValidator(matching(r"[A-Z]{3,5}", "3 to 5 of A-Z, such as USD")),
+    WithJsonSchema(schema_text(r"[A-Z]{3,5}")),
 ]
 ExpiryText = Annotated[
     str,
     PlainValidator(read_expiry),
-    WithJsonSchema(_schema_text(r"[0-9]{6}([0-9]{2})?")),
+    WithJsonSchema(schema_text(r"[0-9]{6}([0-9]{2})?")),
 ]
 TrailingTypeName = Annotated[
     TrailingType,
@@ -356,8 +360,8 @@ TrailingTypeName = Annotated[
 ]
 AccountText = Annotated[
     str,
-    PlainValidator(_matching(r"[A-Za-z0-9]{1,32}", "1 to 32 of A-Z a-z 0-9")),
-    WithJsonSchema(_schema_text(r"[A-Za-z0-9]{1,32}")),
+    PlainValidator(matching(r"[A-Za-z0-9]{1,32}", "1 to 32 of A-Z a-z 0-9")),
+    WithJsonSchema(schema_text(r"[A-Za-z0-9]{1,32}")),
 ]
 NoteText = Annotated[
     str,
@@ -369,20 +373,20 @@ ConIdNumber = Annotated[
     PlainValidator(_integer(1, CONID_MAX, text=False)),
     WithJsonSchema(_schema_integer(1, CONID_MAX)),
 ]
-SideName = Annotated[Side, PlainValidator(_choice(Side)), WithJsonSchema(_schema_of(Side))]
+SideName = Annotated[Side, PlainValidator(choice(Side)), WithJsonSchema(schema_of(Side))]
 OrderTypeName = Annotated[
-    OrderType, PlainValidator(_choice(OrderType)), WithJsonSchema(_schema_of(OrderType))
+    OrderType, PlainValidator(choice(OrderType)), WithJsonSchema(schema_of(OrderType))
 ]
 TifName = Annotated[
-    TimeInForce, PlainValidator(_choice(TimeInForce)), WithJsonSchema(_schema_of(TimeInForce))
+    TimeInForce, PlainValidator(choice(TimeInForce)), WithJsonSchema(schema_of(TimeInForce))
 ]
 OrderStateName = Annotated[
-    OrderState, PlainValidator(_choice(OrderState)), WithJsonSchema(_schema_of(OrderState))
+    OrderState, PlainValidator(choice(OrderState)), WithJsonSchema(schema_of(OrderState))
 ]
 RestrictionName = Annotated[
     TradingState,
-    PlainValidator(_choice(TradingState, *_RESTRICTIONS)),
-    WithJsonSchema(_schema_of(TradingState, *_RESTRICTIONS)),
+    PlainValidator(choice(TradingState, *_RESTRICTIONS)),
+    WithJsonSchema(schema_of(TradingState, *_RESTRICTIONS)),
 ]
 ScopeText = Annotated[
     Scope,
@@ -415,19 +419,19 @@ QueryConId = Annotated[
     WithJsonSchema(_schema_integer(1, CONID_MAX)),
 ]
 PeriodText = Annotated[
-    str, PlainValidator(_matching(_PERIOD, _PERIOD_ALLOWED)), WithJsonSchema(_schema_text(_PERIOD))
+    str, PlainValidator(matching(_PERIOD, _PERIOD_ALLOWED)), WithJsonSchema(schema_text(_PERIOD))
 ]
 BarText = Annotated[
-    str, PlainValidator(_matching(_BAR, _BAR_ALLOWED)), WithJsonSchema(_schema_text(_BAR))
+    str, PlainValidator(matching(_BAR, _BAR_ALLOWED)), WithJsonSchema(schema_text(_BAR))
 ]
 IntervalName = Annotated[
     str,
     PlainValidator(read_interval),
     WithJsonSchema({"type": "string", "enum": list(INTERVALS_MS)}),
 ]
-WaitName = Annotated[Wait, PlainValidator(_choice(Wait)), WithJsonSchema(_schema_of(Wait))]
+WaitName = Annotated[Wait, PlainValidator(choice(Wait)), WithJsonSchema(schema_of(Wait))]
 ChangeWaitName = Annotated[
-    ChangeWait, PlainValidator(_choice(ChangeWait)), WithJsonSchema(_schema_of(ChangeWait))
+    ChangeWait, PlainValidator(choice(ChangeWait)), WithJsonSchema(schema_of(ChangeWait))
 ]
 WaitSeconds = Annotated[
     Decimal,

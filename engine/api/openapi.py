@@ -26,6 +26,7 @@ _REFERENCE: Final = "#/components/schemas/{model}"
 _PATH_SCHEMAS: Final[Mapping[str, Json]] = {
     "account": {"type": "string", "pattern": "^[A-Za-z0-9]{1,32}$"},
     "order_id": {"type": "string", "pattern": "^[0-9A-Z]+-[0-9A-Z]+$"},
+    "broker_order_id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     "conid": {"type": "integer", "minimum": 1, "maximum": CONID_MAX},
     "name": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,40}$"},
 }
@@ -36,7 +37,8 @@ _ERRORS: Final[Mapping[int, str]] = {
     404: "There is no such thing",
     406: "The answer exists only as an event stream",
     408: "The body came too slowly",
-    409: "The client_order_id already names another order, or the order cannot be changed now",
+    409: "The client_order_id already names another order, or the order is not one that this "
+    "can be done to now",
     413: "The body is too large",
     415: "The body is not application/json",
     421: "The Host header is not one of the engine's names",

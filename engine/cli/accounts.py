@@ -16,6 +16,7 @@ from engine.cli.output import (
     say,
     shown,
 )
+from engine.domain.values import Reconciliation
 
 
 def _figure(value: Any) -> str:
@@ -30,11 +31,24 @@ def _aged(name: str) -> Column:
     )
 
 
+def _reconciled(row: JsonObject) -> str:
+    """Write how the account stands against the broker: the step, the breaks, or the age."""
+    if row["reconciliation"] == Reconciliation.PENDING:
+        step = row["reconcile_step"]
+        return f"pending: {step}" if step else "pending"
+    count = len(row["breaks"])
+    found = f"{count} break{'s' if count > 1 else ''}" if count else str(row["reconciliation"])
+    age_ms = row["reconciled_age_ms"]
+    return found if age_ms is None else f"{found} ({duration(age_ms / 1000)})"
+
+
 COLUMNS = (
     column("account"),
     column("session"),
     column("ready"),
     column("trading", "trading_state"),
+    Column(title="reconciled", cell=_reconciled),
+    column("others", "external_orders", right=True),
     column("reason", wraps=True),
     column("currency"),
     _aged("net_liquidation"),
@@ -43,6 +57,12 @@ COLUMNS = (
     _aged("total_cash"),
     _aged("daily_pnl"),
     _aged("unrealized_pnl"),
+)
+BREAK_COLUMNS = (
+    column("conid", right=True),
+    column("symbol"),
+    column("expected", right=True),
+    column("found", right=True),
 )
 CASH_COLUMNS = (
     column("currency"),
@@ -62,7 +82,8 @@ def accounts(
 ) -> None:
     """List the accounts: may they trade, why not, and their money with its age.
 
-    With ACCOUNT show every figure of that one, and its cash by currency.
+    With ACCOUNT show every figure of that one, its cash by currency, and what a comparison
+    with the broker found that nothing explains.
     """
     answer = api.get("/v1/accounts" + ("" if account is None else f"/{in_path(account)}"))
     if as_json:
@@ -75,11 +96,16 @@ def accounts(
 
 def _print_account(account: JsonObject) -> None:
     cash, age_ms = account["cash"], account["cash_age_ms"]
-    figures = {name: value for name, value in account.items() if not name.startswith("cash")}
+    apart = ("cash", "reconcil", "breaks")
+    figures = {name: value for name, value in account.items() if not name.startswith(apart)}
+    figures["reconciled"] = _reconciled(account)
     print_fields(
         (name, _figure(value) if isinstance(value, dict) and "age_ms" in value else value)
         for name, value in figures.items()
     )
+    if account["breaks"]:
+        say("\nholdings that nothing explains; resume the account once they are understood")
+        print_table(BREAK_COLUMNS, account["breaks"], none="")
     if age_ms is not None:
         say(f"\ncash by currency, read {duration(age_ms / 1000)} ago")
     print_table(CASH_COLUMNS, cash, none="its cash by currency was never read")

@@ -22,6 +22,9 @@ from engine.cli import (
     gateway,
     halt,
     instruments,
+    journal,
+    order_repairs,
+    order_submit,
     orders,
     positions,
     quotes,
@@ -30,6 +33,7 @@ from engine.cli import (
     sessions,
     sim,
 )
+from engine.cli.options import NEGATIVE
 
 DISTRIBUTION: Final = "ibkr-execution-engine"
 
@@ -87,9 +91,13 @@ _PANELS: Final = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         application.command(rich_help_panel=_panel)(_command)
+orders.commands.command("submit", context_settings=NEGATIVE)(order_submit.submit_order)
+orders.commands.command("resolve")(order_repairs.resolve_order)
+orders.commands.command("adopt")(order_repairs.adopt_order)
 application.add_typer(sim.commands, name="sim", rich_help_panel="Run")
 application.add_typer(sessions.commands, name="sessions", rich_help_panel="Look")
 application.add_typer(orders.commands, name="orders", rich_help_panel="Act")
+application.add_typer(journal.commands, name="journal", rich_help_panel="Files")
 application.add_typer(gateway.commands, name="gateway", rich_help_panel="Files")
 application.add_typer(config.commands, name="config", rich_help_panel="Files")
 application.add_typer(risk.commands, name="risk", rich_help_panel="Files")

@@ -37,6 +37,18 @@ def decimal_text(text: str) -> str:
     return text
 
 
+Price = Annotated[str | None, typer.Option(parser=decimal_text, metavar="PRICE")]
+Amount = Annotated[str | None, typer.Option(parser=decimal_text, metavar="AMOUNT")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is journaled.")]
+Seconds = Annotated[
+    float, typer.Option(min=0.1, max=300, metavar="SECONDS", help="With --wait: how long.")
+]
+WAIT_GRACE_S: Final = 5.0
+"""How much longer than the engine's own wait a command waits for the answer."""
+NEGATIVE: Final = {"ignore_unknown_options": True}
+"""Lets -5 be a value, not an option, so that the engine says what is allowed."""
+
+
 def scope_text(text: str) -> str:
     """Check that a text names a part of the firm."""
     if _SCOPE.fullmatch(text) is None:

@@ -29,6 +29,7 @@ _STYLES: Final = {
     "yes": "green",
     "DENIED": "red",
     "REJECTED": "red",
+    "NOT_PLACED": "red",
     "DOWN": "red",
     "LOCKED_OUT": "red",
     "halt": "red",

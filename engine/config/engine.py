@@ -17,16 +17,16 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
 )
 
 from engine.config import strict_yaml
 from engine.config.loading import Loading
-from engine.domain.values import AccountId, Mode, SessionName
+from engine.config.orders import Orders
+from engine.config.section import Account, Section
+from engine.domain.values import Mode, SessionName
 
 ENVIRONMENT_PREFIX: Final = "ENGINE__"
 INTERVAL_MS_MIN: Final = 100
@@ -34,7 +34,6 @@ INTERVAL_MS_MAX: Final = 86_400_000
 
 _UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _INTERVAL: Final = re.compile(r"([1-9][0-9]{0,7})(ms|s|m|h|d)")
-_ACCOUNT: Final = re.compile(r"[A-Z]{1,3}[0-9]{3,10}")
 _HOST_PATTERN: Final = r"^[A-Za-z0-9:._-]{1,253}$"
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$"
 
@@ -70,12 +69,6 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
         raise ValueError from error
 
 
-def _account(text: str) -> str:
-    if _ACCOUNT.fullmatch(text) is None:
-        raise ValueError
-    return text
-
-
 def _gateway(text: str) -> str:
     parts = urlsplit(text)
     bare = parts.path in {"", "/"} and not (parts.query or parts.fragment or "@" in parts.netloc)
@@ -109,11 +102,6 @@ def _upper(value: object) -> object:
 FilePath: TypeAlias = Annotated[Path, Field(strict=False), AfterValidator(_resolve)]
 Host: TypeAlias = Annotated[str, Field(pattern=_HOST_PATTERN)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
-Account: TypeAlias = Annotated[
-    AccountId,
-    AfterValidator(_account),
-    Field(description="an account id in capitals, such as DU1234567 or U1234567"),
-]
 Interval: TypeAlias = Annotated[
     str,
     AfterValidator(_interval),
@@ -123,12 +111,6 @@ QuestionKind: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z][0-9]{1,8}$", description="a message id such as o163 or p12")
 ]
 Conid: TypeAlias = Annotated[int, Field(gt=0, description="a contract id, a whole number > 0")]
-
-
-class Section(BaseModel):
-    """Part of the file: no unknown key, nothing converted, nothing changed later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ApiTls(Section):
@@ -164,9 +146,16 @@ class JournalSection(Section):
 
     url: str = Field(
         default="sqlite:///journal.db",
-        pattern=r"^sqlite:///.+$",
-        description="sqlite:/// and a path relative to state_dir, such as sqlite:///journal.db; "
-        "postgresql:// is not available in this version",
+        pattern=r"^(sqlite:///.+|postgres(ql)?://.+)$",
+        description="sqlite:/// and a path relative to state_dir, such as sqlite:///journal.db, "
+        "or postgresql://user@host/database; its password may come from PGPASSWORD or a file "
+        "that PGPASSFILE names",
+    )
+    snapshot_records: int = Field(
+        default=50_000,
+        ge=100,
+        le=10_000_000,
+        description="from 100 to 10_000_000 records between two snapshots",
     )
 
 
@@ -307,6 +296,7 @@ class EngineConfig(Section):
     account_aliases: dict[
         Account, Annotated[str, Field(pattern=_NAME_PATTERN, description="a short name")]
     ] = Field(default_factory=dict, description="a mapping of account ids to short names")
+    orders: Orders = Field(default_factory=Orders, description="a mapping")
     log: Log = Field(default_factory=Log, description="a mapping")
     pacing: Pacing = Field(default_factory=Pacing, description="a mapping")
     futures_operator: FuturesOperator | None = Field(

@@ -10,18 +10,23 @@ from typing import Final
 
 from engine.domain.values import (
     AccountId,
+    Algo,
     BrokerOrderId,
     CashBalance,
     ClientOrderId,
     Coid,
     Confidence,
     ConId,
+    Evidence,
+    GroupPlace,
     OrderId,
     OrderRow,
     OrderState,
     OrderType,
     Pending,
+    PositionBreak,
     Reason,
+    Reconciliation,
     SessionName,
     SessionState,
     Side,
@@ -73,6 +78,19 @@ class OrderView:
     """The terms that a modify under way asks for; the others are those in force."""
     quantity_max: Decimal = Decimal(0)
     """Units that may fill at most where `cash_quantity` is given; else 0."""
+    group: GroupPlace | None = None
+    algo: Algo | None = None
+    good_till_ms: int | None = None
+    adopted: bool = False
+    """True for somebody else's order that became one of ours."""
+    evidence: Evidence | None = None
+    """What was looked at, while and after the order could not be found."""
+    other_broker_order_ids: tuple[BrokerOrderId, ...] = ()
+    """Other orders of the broker that are, or were, this one."""
+    quantity_extra: Decimal = Decimal(0)
+    """What second orders of the broker under our id may fill beyond `quantity`."""
+    unprotected: tuple[OrderId, ...] = ()
+    """Our exits of this entry that the broker does not show although it should."""
 
     @property
     def remaining_quantity(self) -> Decimal:
@@ -147,6 +165,13 @@ class AccountView:
     total_cash: Aged = NEVER
     cash: tuple[CashBalance, ...] = ()
     cash_age_ms: int | None = None
+    reconciliation: Reconciliation = Reconciliation.PENDING
+    reconcile_step: str = ""
+    """What is being read while the reconciliation is pending; empty afterwards."""
+    reconciled_age_ms: int | None = None
+    breaks: tuple[PositionBreak, ...] = ()
+    external_orders: int = 0
+    """Working orders of others in the account; they count in its exposure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,12 @@ Rule 3: `NoAnswer.sent` is False only when not one byte was written: the hook ru
 before the first one, after the connection is open, and is where `send_by_ns` counts.
 
 Rule 4: redirects are not followed. They lead to a login page, or off this machine.
+
+Rule 5: what changes something has connections of its own, which no read has used. One that
+was idle under four seconds is used again, where nothing has come over it since.
+
+Rule 6: whoever wants late answers, too, gets "no answer" at the deadline like everybody, and
+the answer once more when it still comes. Nothing is written for that.
 """
 
 import asyncio
@@ -26,6 +32,7 @@ from yarl import URL
 
 from engine import log, metrics
 from engine.domain.values import SessionName
+from engine.gateway.kept import CheckedRequest, UnusableConnection
 from engine.gateway.pacing import Lane, Pacing, Waiter
 from engine.gateway.tls import TlsPolicy, check_url, verification
 from engine.gateway.turns import TooFast, TooLate, Turns
@@ -53,6 +60,8 @@ USER_AGENT: Final = "ibkr-execution-engine"
 ORDER_ANSWER_BYTES_MAX: Final = 256 * 1024
 LIST_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 
+LATE_ANSWER_MS_MAX: Final = 60_000
+"""For how long after its deadline an answer is still read, for those who want it."""
 _CONNECT_MS: Final = 5_000
 _DEADLINE_MS: Final = 12_000
 """The broker gives up on its own backend after ten seconds; its 503 should still be heard."""
@@ -68,7 +77,7 @@ class Request:
 
     `path` is below `/v1/api` and may have a query. `endpoint` is the path with its
     variable parts named, for its limit and for metrics. `send_by_ns` is monotonic: later than
-    that not a byte is written. What `changes` something gets a fresh connection.
+    that not a byte is written. What `changes` something goes over connections of its own.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -80,6 +89,8 @@ class Request:
     send_by_ns: int | None = None
     answer_bytes_max: int = LIST_ANSWER_BYTES_MAX
     deadline_ms: int = _DEADLINE_MS
+    late: "Late | None" = None
+    """Told an answer that came after the deadline, if one does within a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +99,9 @@ class Answer:
 
     status: int
     body: bytes
+
+
+Late: TypeAlias = Callable[[Answer], None]
 
 
 class Broken(StrEnum):
@@ -154,8 +168,9 @@ class GatewayClient:
     """The token that the broker's stream may ask for; every tickle brings it."""
     _verification: Any = field(init=False)
     _turns: Turns = field(init=False)
-    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
-    _kept: aiohttp.ClientSession | None = field(init=False, default=None)
+    _tasks: set[asyncio.Task[Any]] = field(init=False, default_factory=set)
+    _reads: aiohttp.ClientSession | None = field(init=False, default=None)
+    _changes: aiohttp.ClientSession | None = field(init=False, default=None)
     _fresh: aiohttp.ClientSession | None = field(init=False, default=None)
     _closing: bool = field(init=False, default=False)
 
@@ -167,7 +182,8 @@ class GatewayClient:
 
     async def start(self) -> None:
         """Make the connection pools. Nothing is connected yet."""
-        self._kept = self._pool(force_close=False, keepalive_timeout=_IDLE_REUSE_S)
+        self._reads = self._pool(force_close=False, keepalive_timeout=_IDLE_REUSE_S)
+        self._changes = self._pool(force_close=False, keepalive_timeout=_IDLE_REUSE_S)
         self._fresh = self._pool(force_close=True)
 
     def defer(self, endpoint: str) -> None:
@@ -187,7 +203,7 @@ class GatewayClient:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._turns.close()
-        for pool in (self._kept, self._fresh):
+        for pool in (self._reads, self._changes, self._fresh):
             if pool is not None:
                 await pool.close()
 
@@ -275,7 +291,9 @@ class GatewayClient:
         in_flight.inc()
         try:
             async with asyncio.timeout(_CONNECT_MS / 1000) as exchange.timeout:
-                return await self._send(exchange)
+                if request.late is None:
+                    return await self._send(exchange)
+                return await self._send_and_outlive(exchange, request.late)
         except TimeoutError:
             limit_ms = request.deadline_ms if exchange.written else _CONNECT_MS
             what = "no answer" if exchange.written else "no connection"
@@ -291,8 +309,17 @@ class GatewayClient:
             in_flight.dec()
 
     async def _send(self, exchange: _Exchange) -> Answer | NoAnswer:
+        """Write the request over a connection that can be used, and read its answer."""
+        while True:
+            try:
+                return await self._send_over_one(exchange)
+            except UnusableConnection:
+                # Not a byte was written: that is no second time.
+                assert not exchange.written
+
+    async def _send_over_one(self, exchange: _Exchange) -> Answer | NoAnswer:
         request = exchange.request
-        pool = self._fresh if request.changes else self._kept
+        pool = self._changes if request.changes else self._reads
         assert pool is not None, "start() comes first"
         headers = {"Content-Type": "application/json"} if request.body is not None else {}
         async with pool.request(
@@ -313,6 +340,30 @@ class GatewayClient:
             answer = Answer(status=response.status, body=bytes(body))
         self._heard(exchange, answer.status, answer.body)
         return answer
+
+    async def _send_and_outlive(self, exchange: _Exchange, late: Late) -> Answer | NoAnswer:
+        """Send, in a task that goes on reading when nobody waits for its answer any more."""
+        sending = asyncio.get_running_loop().create_task(self._send(exchange))
+        self._tasks.add(sending)
+        sending.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            if exchange.written and not self._closing:
+                self.spawn(self._drain(sending, late))
+            else:
+                sending.cancel()
+            raise
+
+    async def _drain(self, sending: asyncio.Task[Answer | NoAnswer], late: Late) -> None:
+        """Read what comes after the deadline; when the minute is over, the connection ends."""
+        try:
+            async with asyncio.timeout(LATE_ANSWER_MS_MAX / 1000):
+                result = await sending
+        except (TimeoutError, aiohttp.ClientError, OSError, _SecondWrite):
+            return
+        if isinstance(result, Answer):
+            late(result)
 
     def _target(self, path: str) -> URL:
         return URL(f"{self.url}/v1/api{path}", encoded=True)
@@ -354,6 +405,7 @@ class GatewayClient:
             timeout=aiohttp.ClientTimeout(),
             trace_configs=[trace],
             trust_env=False,
+            request_class=CheckedRequest,
         )
 
     async def _before_connect(
@@ -374,6 +426,9 @@ class GatewayClient:
         if request.lane is not Lane.CANCEL and self._turns.are_refused:
             message = "the broker refused the pace while the connection was opened"
             raise TooFast(message)
+        if exchange.timeout is not None and exchange.timeout.expired():
+            message = f"no connection within {_CONNECT_MS} ms"
+            raise TooLate(message)
         self._turns.depart(exchange.turn)
         exchange.written_at = asyncio.get_running_loop().time()
         if exchange.timeout is not None:

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Final
 
 from engine import log, metrics
-from engine.domain.ports import AmbiguousSymbol, ContractQuery
+from engine.domain.ports import AlgoRule, AmbiguousSymbol, ContractQuery
 from engine.domain.values import ConId, Instrument, Reason
+from engine.gateway.algo import AlgoBook
 from engine.gateway.client import GatewayClient, Lane, Request
 from engine.gateway.contract_search import (
     ContractSearch,
@@ -61,10 +62,12 @@ class HttpInstrumentGateway:
     )
     _unknown_words: set[str] = field(init=False, default_factory=set)
     _search: ContractSearch = field(init=False)
+    _algos: AlgoBook = field(init=False)
 
     def __post_init__(self) -> None:
         """Search where the contracts are read."""
         self._search = ContractSearch(self.client)
+        self._algos = AlgoBook(self.client)
 
     async def by_conid(self, conid: ConId) -> Instrument | Reason:
         """Return the contract with its trading rules, or why it could not be had.
@@ -118,6 +121,15 @@ class HttpInstrumentGateway:
         self._keep_found(wanted, conid)
         return instrument
 
+    async def algos(self, conid: ConId) -> tuple[AlgoRule, ...] | Reason:
+        """Return the broker's algorithms for a contract, or why they could not be had.
+
+        The contract comes first: asked for the algorithms of one that it does not know, the
+        broker answers 503, as it does when it cannot answer at all.
+        """
+        contract = await self.by_conid(conid)
+        return contract if isinstance(contract, Reason) else await self._algos.of(conid)
+
     def age_ms(self, conid: ConId) -> int | None:
         """Return how old our knowledge of a contract is, None without any."""
         known = self._known.get(conid)
@@ -130,6 +142,7 @@ class HttpInstrumentGateway:
         """
         self._known.pop(conid, None)
         self._asked.pop(conid, None)
+        self._algos.forget(conid)
 
     async def _read(self, conid: ConId) -> Instrument | Reason:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from engine import log, metrics
 from engine.domain.messages import (
@@ -17,25 +17,30 @@ from engine.domain.messages import (
     FundsRead,
     LedgerRead,
     OrdersRead,
+    OrderStatusRead,
     PositionsRead,
     ProfitRead,
     SessionCall,
     SessionMessage,
     TradesRead,
 )
-from engine.domain.values import AccountId
+from engine.domain.values import AccountId, BrokerOrderId
 from engine.gateway.client import Broken, GatewayClient, Lane, NoAnswer, Request
 from engine.gateway.wire import session as wire
 from engine.gateway.wire.excerpt import redact
 from engine.gateway.wire.lenient import BadAnswer
 
 _ORDERS: Final = "/iserver/account/orders"
+_STATUS: Final = "/iserver/account/order/status"
 _TRADES: Final = "/iserver/account/trades"
 _PORTFOLIO_ACCOUNTS: Final = "/portfolio/accounts"
 _PROFIT: Final = "/iserver/account/pnl/partitioned"
 _SLOW: Final = (_ORDERS, _TRADES, _PORTFOLIO_ACCOUNTS, _PROFIT)
-_TRADES_DAYS: Final = 7
-"""All that the broker keeps: what traded while the engine was off is found as well."""
+_ALL_DAYS: Final = "?days=7"
+"""All that the broker keeps: what traded while the engine was off is found as well.
+
+Without it, only the current day's trades are listed.
+"""
 _OF_ACCOUNT: Final = {
     SessionCall.POSITIONS: "/portfolio2/{account}/positions",
     SessionCall.FUNDS: "/portfolio/{account}/summary",
@@ -126,11 +131,14 @@ class HttpSessionGateway:
             case SessionCall.SUPPRESS:
                 return await self._suppress(effect)
             case SessionCall.ORDERS:
-                return await self._orders(force=effect.force)
+                return await self._orders(force=effect.force, account=effect.account)
+            case SessionCall.ORDER_STATUS:
+                return await self._order_status(effect.broker_order_id)
             case SessionCall.TRADES:
-                trades = wire.trades(await self._get(_TRADES, query=f"?days={_TRADES_DAYS}"))
+                query = _ALL_DAYS if effect.force else ""
+                trades = wire.trades(await self._get(_TRADES, query=query))
                 self._report(effect.call, trades.unread)
-                return TradesRead(executions=trades.rows)
+                return TradesRead(executions=trades.rows, complete=not trades.unread)
             case SessionCall.PROFIT:
                 profits = wire.profits(await self._get(_PROFIT))
                 self._report(effect.call, profits.unread)
@@ -161,16 +169,26 @@ class HttpSessionGateway:
             await self._post("/iserver/questions/suppress", body=body)
         return CallDone(call=effect.call)
 
-    async def _orders(self, *, force: bool) -> OrdersRead:
+    async def _orders(self, *, force: bool, account: AccountId | None) -> OrdersRead:
         # Never with `filters`: they stick to the broker's cache and silence the stream.
-        orders = wire.orders(await self._get(_ORDERS, query="?force=true" if force else ""))
+        asked = {"force": "true"} if force else {}
+        if account is not None:
+            asked["accountId"] = account
+        query = f"?{urlencode(asked)}" if asked else ""
+        orders = wire.orders(await self._get(_ORDERS, query=query))
         self._report(SessionCall.ORDERS, orders.unread)
         return OrdersRead(
             rows=orders.rows,
             snapshot=orders.snapshot,
             forced=force,
             complete=not orders.unread,
+            account=account,
         )
+
+    async def _order_status(self, broker_order_id: BrokerOrderId | None) -> OrderStatusRead:
+        assert broker_order_id is not None, "an order's status needs its id"
+        path = f"{_STATUS}/{quote(broker_order_id, safe='')}"
+        return OrderStatusRead(row=wire.order_status(await self._get(path, endpoint=_STATUS)))
 
     async def _of_account(
         self, call: SessionCall, account: AccountId

@@ -7,6 +7,7 @@ from engine.journal.errors import (
     JournalUnsupported,
 )
 from engine.journal.open import open_journal
+from engine.journal.postgres import PostgresJournal
 from engine.journal.sqlite import SqliteJournal
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "JournalError",
     "JournalLocked",
     "JournalUnsupported",
+    "PostgresJournal",
     "SqliteJournal",
     "open_journal",
 ]

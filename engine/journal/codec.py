@@ -14,6 +14,8 @@ from typing import Final
 import msgspec
 
 from engine.domain.messages import (
+    AccountReconciled,
+    AdoptOrder,
     AttemptStarted,
     CancelOrder,
     DenyOrder,
@@ -21,6 +23,7 @@ from engine.domain.messages import (
     ExecutionSeen,
     ExternalOrderSeen,
     HaltScope,
+    IncarnationSeen,
     JournalMessage,
     LimitsLoaded,
     LoginGuarded,
@@ -31,9 +34,12 @@ from engine.domain.messages import (
     OrderDoubted,
     OrderExpired,
     OrderParked,
+    OrderProvenAbsent,
     OrderRowSeen,
+    OrderUnprotected,
     PromptRaised,
     ReplyDecided,
+    ResolveOrder,
     ResumeScope,
     SubmitOrder,
 )
@@ -53,6 +59,11 @@ _TYPES: Final[Mapping[type[JournalMessage], str]] = {
     OrderExpired: "EXPIRED",
     OrderDoubted: "IN_DOUBT",
     OrderParked: "PARKED",
+    OrderProvenAbsent: "ABSENT",
+    ResolveOrder: "RESOLVED",
+    AdoptOrder: "ADOPTED",
+    IncarnationSeen: "INCARNATION",
+    OrderUnprotected: "UNPROTECTED",
     ModifyOrder: "MODIFY",
     ModifySettled: "MODIFIED",
     PromptRaised: "PROMPT",
@@ -63,6 +74,7 @@ _TYPES: Final[Mapping[type[JournalMessage], str]] = {
     ExternalOrderSeen: "EXTERNAL",
     EngineStarted: "START",
     LimitsLoaded: "LIMITS",
+    AccountReconciled: "RECONCILED",
 }
 
 RECORD_TYPES: Final = (*_TYPES.values(), _QUESTION)

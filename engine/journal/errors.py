@@ -1,6 +1,4 @@
-"""Why a journal cannot be opened. Each says which file, what was found and what is needed."""
-
-from pathlib import Path
+"""Why a journal cannot be opened. Each says which one, what was found and what is needed."""
 
 
 class JournalError(Exception):
@@ -18,9 +16,9 @@ class JournalUnsupported(JournalError):  # noqa: N818 - as above
 class JournalCorrupt(JournalError):  # noqa: N818 - as above
     """A record is not what was written. `seq` is the first that is wrong."""
 
-    def __init__(self, path: Path, seq: int, problem: str) -> None:
+    def __init__(self, where: object, seq: int, problem: str) -> None:
         self.seq = seq
         super().__init__(
-            f"{path}: record {seq} is damaged: {problem}. The records before it are intact; "
+            f"{where}: record {seq} is damaged: {problem}. The records before it are intact; "
             "restore a copy of the journal, or have a person compare it with the broker"
         )

@@ -8,6 +8,7 @@ from typing import Final
 
 from engine.journal.errors import JournalLocked, JournalUnsupported
 
+_BLOCK_BYTES: Final = 1 << 20
 _MODE: Final = 0o600
 _MOUNTS: Final = Path("/proc/mounts")
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
@@ -48,6 +49,50 @@ def create_private(file: Path) -> bool:
     os.close(descriptor)
     sync_directory(file.parent)
     return True
+
+
+def sync_file(file: Path) -> None:
+    """Make a file's content durable."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Reserve:
+    """Room on the disk that is kept for the story of what exists, once nothing else fits."""
+
+    def __init__(self, file: Path, size_bytes: int) -> None:
+        self._file = file
+        self._size_bytes = size_bytes
+
+    def make(self) -> bool:
+        """Take the room, for good also after a power failure; False when there is none."""
+        try:
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+            try:
+                # Written, not only allocated: some file systems promise room and have none.
+                missing = self._size_bytes - os.fstat(descriptor).st_size
+                while missing > 0:
+                    done = self._size_bytes - missing
+                    missing -= os.pwrite(descriptor, bytes(min(missing, _BLOCK_BYTES)), done)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            self.give()
+            return False
+        sync_directory(self._file.parent)
+        return True
+
+    def give(self) -> bool:
+        """Let the journal have the room; False when it was given before."""
+        try:
+            self._file.unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
 
 def sync_directory(folder: Path) -> None:

@@ -1,25 +1,46 @@
-"""From `journal.url` to an open journal."""
+"""From `journal.url` to an open journal.
 
+Rule: what is said of a URL does not tell its password.
+"""
+
+import asyncio
 from pathlib import Path
 from typing import Final
 
 from engine.config.strict_yaml import ConfigError
+from engine.journal.postgres import PostgresJournal
+from engine.journal.postgres_server import without_password
 from engine.journal.sqlite import SqliteJournal
 
 _SQLITE: Final = "sqlite:///"
+_POSTGRES: Final = ("postgresql://", "postgres://")
 
 
-def open_journal(url: str, *, state_dir: Path) -> SqliteJournal:
-    """Open `sqlite:///<path>`; a relative path starts in `state_dir`, which is made if missing.
+async def open_journal(url: str, *, state_dir: Path, shard: str) -> SqliteJournal | PostgresJournal:
+    """Open `sqlite:///<path>`, relative to `state_dir`, or the shard's in `postgresql://…`.
 
-    Raises `ConfigError` for any other URL, and `JournalError` as `SqliteJournal.open` does.
+    The file's folder is made if it is missing. Raises `ConfigError` for any other URL, and
+    `JournalError` as the `open` of the two journals does.
     """
+    if is_postgres(url):
+        return await PostgresJournal.open(url, shard=shard)
+    file = sqlite_file(url, state_dir=state_dir)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return await asyncio.to_thread(SqliteJournal.open, file)
+
+
+def is_postgres(url: str) -> bool:
+    """Say whether the journal is in a PostgreSQL database."""
+    return url.startswith(_POSTGRES)
+
+
+def sqlite_file(url: str, *, state_dir: Path) -> Path:
+    """Return the journal's file. Raises `ConfigError` when the URL names none."""
     path = url.removeprefix(_SQLITE)
     if path == url or not path:
-        message = f"found {url!r}, needs {_SQLITE} and a path"
-        if url.startswith("postgres"):
-            message += "; postgresql:// is not available in this version"
+        message = (
+            f"found {without_password(url)!r}, needs {_SQLITE} and a path, or "
+            "postgresql://user@host/database"
+        )
         raise ConfigError(message, file="engine.yaml", path="journal.url")
-    file = state_dir / path
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return SqliteJournal.open(file)
+    return state_dir / path

@@ -29,12 +29,15 @@ from tests.actors.house import (
     fill,
     row,
 )
+from tests.domain.risk.samples import position
 from tests.fakes import skip
 
 POISON = "what no actor understands"
 MINE = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
 REBUILT_S = 0.2
 """The first rebuild is due after 80 to 120 ms."""
+RECONCILED_S = 6
+"""So long after its session is back, an account was compared and takes orders again."""
 
 
 def order_ref(house: House, view: OrderView) -> LoopRef:
@@ -102,6 +105,7 @@ async def fill_in_parts(house: House, view: OrderView) -> OrderView:
     for status, filled in ((BrokerStatus.SUBMITTED, 0), (BrokerStatus.FILLED, 10)):
         for number, quantity in enumerate((4, 3, 3) if filled else ()):
             one = fill(str(number), quantity, coid=coid(1))
+            line.session.positions = (position((4, 7, 10)[number]),)
             line.session.executions = (*line.session.executions, one)
             line.feed.bring(NewsStreamed(executions=(one,)))
             await skip(0.5)

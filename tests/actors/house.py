@@ -45,6 +45,8 @@ from engine.domain.values import (
     make_coid,
 )
 from engine.domain.views import OrderView
+from engine.journal.rebuild import Snapshots
+from engine.journal.snapshot_body import PACKING
 from tests.domain.risk.samples import INSTRUMENT, QUOTE, ROOMY, settings
 from tests.fakes import (
     FakeData,
@@ -180,7 +182,9 @@ class House:
         self.clock = loop_clock()
         self.dispatcher = Dispatcher(chance=self.chance)
         self.watched = WatchedJournal(self.journal)
-        self.board = Switchboard(journal=self.watched, views=Views(), shard=SHARD, clock=self.clock)
+        self.board = Switchboard(
+            journal=self.watched, views=Views(PACKING), shard=SHARD, clock=self.clock
+        )
         self.encoder = FakeEncoder()
         self.spawner = Spawner(
             dispatcher=self.dispatcher,
@@ -257,7 +261,7 @@ class House:
 
     async def start(self) -> None:
         """Replay the journal, log in, and be ready."""
-        self.supervisor.replay(self.journal.replay())
+        self.supervisor.rebuild(await Snapshots(self.watched, records=1_000).rebuild())
         self.supervisor.start()
         self.bridge.started = True
         await quiet()

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from engine.actors import markets, order_requests
+from engine.actors.tickets import Settled
 from engine.domain.messages import (
     CancelAtBroker,
     CancelOrder,
@@ -188,7 +189,7 @@ def test_a_stopping_engine_takes_no_orders_and_makes_none() -> None:
             await house.bridge.submit(submit_request(keyed("mine-2")))
         with pytest.raises(EngineDraining):
             await waiting
-        assert house.journal.durable == []
+        assert house.journal.of_orders == []
         assert house.drains == 1
         assert house.bridge.health().draining
         assert not house.bridge.health().ready
@@ -204,8 +205,8 @@ def test_a_repeat_of_an_order_that_is_not_durable_cancels_nothing() -> None:
         await skip(5)
         house.bridge.journal_failed(Reason(code="JOURNAL_UNAVAILABLE", message="slow"))
         conflict = submit_request(replace(TICKET, quantity=Decimal(11)))
-        answer = await house.bridge._requests._ask_for_order(
-            conflict, conflict.ticket, INSTRUMENT, house.quote(), None
+        answer, _ = await house.bridge._requests._ask_for_order(
+            conflict, Settled(ticket=conflict.ticket, instrument=INSTRUMENT), house.quote()
         )
 
         house.journal.commit()

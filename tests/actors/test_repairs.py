@@ -13,6 +13,7 @@ from engine.domain.messages import (
     AttemptStarted,
     CancelOrder,
     ChangeAnswer,
+    ExecutionSeen,
     Failure,
     FailureKind,
     HaltScope,
@@ -123,6 +124,28 @@ def test_news_that_came_while_an_order_was_away_is_not_lost() -> None:
 
         assert house.bridge.order(view.order_id).filled_quantity == Decimal(4)
         assert working_buy(house) == Decimal(6)
+
+    run(scene())
+
+
+def test_news_that_an_order_died_of_is_read_again_soon() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        view = await house.work()
+        await skip(20)
+        house.line.session.executions = (fill("1", 4, coid=coid(1)),)
+        read = len(house.line.session.calls)
+
+        with failing(OrderActor, ExecutionSeen) as met:
+            house.line.feed.bring(NewsStreamed(executions=house.line.session.executions))
+            await skip(REBUILT_S)
+        lost = house.bridge.order(view.order_id).filled_quantity
+        await skip(8)
+
+        assert len(met) == 1
+        assert lost == Decimal(0)
+        assert house.bridge.order(view.order_id).filled_quantity == Decimal(4)
+        assert SessionCall.TRADES in house.line.session.calls[read:]
 
     run(scene())
 
@@ -291,7 +314,7 @@ def test_a_commit_of_the_predecessor_never_makes_its_successor_send() -> None:
         house.journal.held = True
         asking = asyncio.create_task(house.bridge.submit(submit_request()))
         await quiet()
-        house.journal.commit()
+        house.journal.commit(1)
         await asking
         await quiet()
         assert house.journal.waiting == [AttemptStarted]
@@ -444,7 +467,7 @@ def test_an_order_killed_at_any_message_ends_in_the_same_state(killed: int) -> N
 def test_a_failed_risk_counts_the_same_exposure_and_reads_its_positions_again() -> None:
     async def scene() -> None:
         house = await ready_house()
-        house.line.session.positions = (position(7),)
+        house.line.session.positions = (position(4),)
         await house.work()
         house.line.feed.bring(NewsStreamed(executions=(fill("1", 4),)))
         await skip(31)

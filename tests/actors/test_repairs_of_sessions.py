@@ -35,6 +35,7 @@ from engine.domain.values import (
 from tests.actors.failures import (
     POISON,
     REBUILT_S,
+    RECONCILED_S,
     escalations,
     failing,
     poison,
@@ -131,6 +132,7 @@ def test_an_answer_to_a_prompt_has_no_turn_that_a_rebuilt_session_would_wait_for
         assert house.supervisor._roster.lines[MAIN].wire.conversations == (prompted.order_id,)
 
         await poison(house.supervisor.sessions[MAIN].ref)
+        await skip(RECONCILED_S)
         second = await house.submit(keyed("mine-2"))
 
         placed = [call.order_id for call in house.line.orders.placed]
@@ -148,6 +150,7 @@ def test_a_prompt_on_the_wire_does_not_hide_whose_turn_it_is() -> None:
         talking = await house.submit(keyed("mine-2"))
 
         await poison(house.supervisor.sessions[MAIN].ref)
+        await skip(RECONCILED_S)
         third = await house.submit(keyed("mine-3"))
         before = [call.order_id for call in house.line.orders.placed]
         house.line.orders.answer(replace(ACK, broker_order_id=BrokerOrderId("8")))
@@ -177,6 +180,7 @@ def test_a_prompted_order_and_its_session_that_both_fail_leave_the_lane_free(
         for ref in refs if order_first else reversed(refs):
             ref.tell(POISON)
         await skip(1)
+        await skip(RECONCILED_S)
         second = await house.submit(keyed("mine-2"))
 
         assert house.line.orders.placed[-1].order_id == second.order_id
@@ -222,7 +226,7 @@ def test_a_turn_that_was_given_just_before_is_kept() -> None:
         house.journal.held = True
         asking = asyncio.create_task(house.bridge.submit(submit_request()))
         await quiet()
-        house.journal.commit()
+        house.journal.commit(1)
         await asking
         await quiet()
         assert house.journal.waiting == [AttemptStarted]
@@ -251,6 +255,7 @@ def test_a_turn_that_was_given_back_while_the_session_was_away_is_free() -> None
         await quiet()
         house.line.orders.answer(ACK)
         await skip(REBUILT_S)
+        await skip(RECONCILED_S)
         second = await house.submit(keyed("mine-2"))
 
         assert [call.order_id for call in house.line.orders.placed] == [

@@ -6,6 +6,7 @@ from structlog.testing import capture_logs
 
 from engine import metrics
 from engine.domain.messages import (
+    AccountReconciled,
     ChangeAnswer,
     FundsRead,
     HaltScope,
@@ -21,6 +22,7 @@ from engine.domain.values import (
     Funds,
     OrderId,
     ProfitAndLoss,
+    Reconciliation,
     Scope,
     ScopeKind,
     Terms,
@@ -55,7 +57,7 @@ def test_a_request_is_answered_at_once_and_the_order_is_started() -> None:
 
         assert answer == RequestAnswer(verdict=RequestVerdict.APPROVED, order_id=OrderId("1-1"))
         assert house.board.order_ref(OrderId("1-1")) is not None
-        assert house.journal.durable == []
+        assert house.journal.of_orders == []
 
     run(scene())
 
@@ -166,6 +168,84 @@ def test_positions_in_doubt_are_read_again_once_their_fills_have_settled() -> No
         assert risk.exposure(CONID) == Exposure(position=Decimal(10))
         (shown,) = risk.position_views(read_ns)
         assert (shown.lowest, shown.highest) == (Decimal(10), Decimal(10))
+
+    run(scene())
+
+
+def test_the_first_comparison_of_a_login_is_in_the_journal_and_in_the_metrics() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        now_s = house.clock.wall_ns() / 1e9
+
+        (entry,) = (one.entry for one in house.journal.durable)
+
+        assert (entry.account, entry.order_id, entry.session) == (ACCOUNT, None, "main")
+        assert isinstance(entry.message, AccountReconciled)
+        assert entry.message.result is Reconciliation.CLEAN
+        assert metrics.ACCOUNT_RECONCILED.labels(LABEL)._value.get() == 1
+        assert metrics.RECONCILE_BREAKS.labels(LABEL)._value.get() == 0
+        agreed_s = metrics.RECONCILED_TIMESTAMP.labels(LABEL)._value.get()
+        assert agreed_s == pytest.approx(now_s, abs=10)
+
+    run(scene())
+
+
+def test_a_break_halts_its_account_durably_and_pages() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.line.session.positions = (position(7),)
+
+        with capture_logs() as logs:
+            await skip(125)
+
+        reports = [line for line in logs if line["event"] == "account_breaks_found"]
+        assert [(line["log_level"], line["account"]) for line in reports] == [("error", ACCOUNT)]
+        assert "AAPL (265598) should be 0 and is 7" in reports[0]["why"]
+        (halt,) = house.supervisor.halts.values()
+        assert (halt.scope, halt.level, halt.by) == (MINE, TradingState.REDUCE_ONLY, "engine")
+        assert halt.reason == reports[0]["why"]
+        messages = [one.entry.message for one in house.journal.durable]
+        written = [one.result for one in messages if isinstance(one, AccountReconciled)]
+        assert written == [Reconciliation.CLEAN, Reconciliation.BREAKS]
+        assert halt in messages
+        assert metrics.RECONCILE_BREAKS.labels(LABEL)._value.get() == 1
+        assert house.bridge.account(ACCOUNT).reconciliation is Reconciliation.BREAKS
+
+    run(scene())
+
+
+def test_a_person_who_resumes_the_account_accepts_its_breaks() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.line.session.positions = (position(7),)
+        await skip(125)
+
+        await house.bridge.resume(ResumeScope(scope=MINE, reason="transferred in", by="ops"))
+        await skip(1)
+
+        shown = house.bridge.account(ACCOUNT)
+        assert (shown.reconciliation, shown.breaks) == (Reconciliation.CLEAN, ())
+        assert shown.trading_state is TradingState.NORMAL
+        assert metrics.RECONCILE_BREAKS.labels(LABEL)._value.get() == 0
+        record = house.journal.durable[-1].entry.message
+        assert isinstance(record, AccountReconciled)
+        assert record.positions == ((CONID, Decimal(7)),)
+
+    run(scene())
+
+
+def test_a_comparison_that_cannot_be_written_is_logged_and_stops_nothing() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.journal.fail()
+        house.line.session.positions = (position(7),)
+
+        with capture_logs() as logs:
+            await skip(125)
+
+        events = [line["event"] for line in logs if line["log_level"] in {"error", "critical"}]
+        assert "reconciliation_not_written" in events
+        assert house.bridge.account(ACCOUNT).trading_state is TradingState.REDUCE_ONLY
 
     run(scene())
 

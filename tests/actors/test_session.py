@@ -1,6 +1,7 @@
 import math
 from datetime import datetime
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,17 +9,21 @@ from structlog.testing import capture_logs
 
 from engine import metrics
 from engine.domain.messages import (
+    AccountReconciled,
     AuthStatus,
     CallGateway,
     Failure,
     FailureKind,
     LoginGuarded,
+    NewsStreamed,
+    ReconcileAccount,
     RequestTurn,
     RetryLogin,
     SessionCall,
     TimerFired,
     Topic,
     TurnRefused,
+    WriteReconciled,
 )
 from engine.domain.order import Order
 from engine.domain.ports import Recorded
@@ -29,13 +34,17 @@ from engine.domain.values import (
     AccountId,
     Coid,
     OrderId,
+    OrderRow,
     OrderState,
     Reason,
+    Reconciliation,
     SessionName,
     SessionState,
 )
+from engine.domain.views import OrderView
 from tests.actors.house import (
     ACCOUNT,
+    BROKER_ID,
     MAIN,
     OTHER,
     TIMEOUT,
@@ -63,15 +72,15 @@ def test_a_session_gets_ready_in_the_one_order_there_is() -> None:
             SessionCall.SUPPRESS,
             SessionCall.ORDERS,
             SessionCall.TRADES,
-            SessionCall.ORDERS,
-            SessionCall.TRADES,
             SessionCall.POSITIONS,
             SessionCall.FUNDS,
+            SessionCall.ORDERS,
+            SessionCall.TRADES,
         ]
-        assert [(line["event"], line["state"]) for line in logs] == [
-            ("session_changed", SessionState.WARMING),
-            ("session_changed", SessionState.RECONCILING),
-            ("session_changed", SessionState.READY),
+        assert [line["state"] for line in logs if line["event"] == "session_changed"] == [
+            SessionState.WARMING,
+            SessionState.RECONCILING,
+            SessionState.READY,
         ]
         assert metrics.SESSION_EPOCH.labels(MAIN)._value.get() == 1
         shown = {
@@ -225,7 +234,8 @@ def test_an_answer_that_comes_late_moves_nothing_on() -> None:
         await quiet()
 
         assert reconciling is SessionState.RECONCILING
-        assert len(gateway.calls) == asked, "the orders are not read yet"
+        assert SessionCall.TRADES not in gateway.calls[asked:], "the orders are not read yet"
+        assert house.bridge.sessions()[0].state is SessionState.RECONCILING
 
     run(scene())
 
@@ -471,5 +481,169 @@ def test_one_unanswered_order_costs_no_turn_where_the_gateway_answers() -> None:
         assert len(house.line.orders.placed) == 2
         assert house.line.session.calls[-1] is SessionCall.TICKLE
         assert house.supervisor.sessions[MAIN].session.ready
+
+    run(scene())
+
+
+# --- orders that nobody can find --------------------------------------------------------------
+
+
+async def doubtful_house() -> tuple[House, OrderView, OrderView]:
+    """An engine with an order that works, and one of which no answer came."""
+    house = await ready_house()
+    working = await house.work()
+    house.line.session.rows = (shown(working),)
+    house.line.feed.bring(NewsStreamed(rows=house.line.session.rows))
+    await skip(30)
+    doubtful = await house.submit(keyed("mine-2"))
+    house.line.orders.answer(TIMEOUT)
+    await quiet()
+    return house, working, doubtful
+
+
+def shown(order: OrderView, filled: int = 0) -> OrderRow:
+    """The row of an order that works, as the list and the stream show it."""
+    return row(coid=order.coid, filled=filled)
+
+
+def test_an_order_that_nobody_can_find_is_parked_with_what_was_looked_at() -> None:
+    async def scene() -> None:
+        house, _, doubtful = await doubtful_house()
+
+        await skip(200)
+
+        parked = house.bridge.order(doubtful.order_id)
+        assert (parked.state, parked.reason and parked.reason.code) == (
+            OrderState.PARKED,
+            "NO_PROOF",
+        )
+        assert parked.evidence is not None
+        assert parked.evidence.healthy_ms >= 180_000
+        assert parked.evidence.missing
+        assert parked.reason is not None
+        assert parked.reason.message.endswith("; ".join(parked.evidence.missing))
+
+    run(scene())
+
+
+def test_an_order_that_is_proven_absent_is_not_placed() -> None:
+    async def scene() -> None:
+        house, working, doubtful = await doubtful_house()
+        # The other order fills a little, so the lists that show it are of after that.
+        await skip(12)
+        house.line.feed.bring(NewsStreamed(rows=(shown(working, 1),)))
+        house.line.session.rows = (shown(working, 1),)
+        with capture_logs() as logs:
+            await skip(120)
+
+        absent = house.bridge.order(doubtful.order_id)
+        assert absent.state is OrderState.NOT_PLACED
+        assert absent.evidence is not None
+        assert (absent.evidence.missing, absent.evidence.canaries) == ((), (BROKER_ID,))
+        assert [line["order_id"] for line in logs if line["event"] == "order_proven_absent"] == [
+            doubtful.order_id
+        ]
+
+    run(scene())
+
+
+def test_the_time_until_the_broker_shows_an_order_is_measured() -> None:
+    async def scene() -> None:
+        histogram = metrics.VISIBILITY_SECONDS.labels(MAIN, "orders")
+        before = histogram._sum.get()
+        house = await ready_house()
+        order = await house.work()
+        await skip(12)
+        house.line.session.rows = (shown(order),)
+        await skip(12)
+
+        assert 10 <= histogram._sum.get() - before <= 24
+
+    run(scene())
+
+
+# --- reconciliation ---------------------------------------------------------------------------
+
+
+RECONCILED = AccountReconciled(
+    account=ACCOUNT,
+    session=MAIN,
+    epoch=7,
+    result=Reconciliation.CLEAN,
+    orders=0,
+    executions=0,
+    positions=(),
+)
+
+
+def test_a_reconciliation_is_written_with_its_session() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+
+        house.supervisor.sessions[MAIN].perform(WriteReconciled(reconciled=RECONCILED))
+        await quiet()
+
+        entry = house.journal.durable[-1].entry
+        assert (entry.message, entry.account, entry.session) == (RECONCILED, ACCOUNT, MAIN)
+
+    run(scene())
+
+
+def test_a_reconciliation_that_cannot_be_written_is_said() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.journal.fail()
+        with capture_logs() as logs:
+            house.supervisor.sessions[MAIN].perform(WriteReconciled(reconciled=RECONCILED))
+            await quiet()
+
+        said = [line for line in logs if line["event"] == "reconciliation_not_written"]
+        assert [(line["account"], line["log_level"]) for line in said] == [(ACCOUNT, "error")]
+
+    run(scene())
+
+
+def test_only_the_session_that_trades_an_account_tells_its_risk_how_far_it_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        house = House()
+        house.add(MAIN, (ACCOUNT,))
+        house.add(SessionName("other"), (ACCOUNT, OTHER), listed=False)
+        heard: list[tuple[AccountId, ReconcileAccount]] = []
+        tell = house.board.tell_risk
+
+        def listen(account: AccountId, message: Any) -> None:
+            if isinstance(message, ReconcileAccount):
+                heard.append((account, message))
+            tell(account, message)
+
+        monkeypatch.setattr(house.board, "tell_risk", listen)
+        await house.start()
+
+        done = [account for account, message in heard if message.done]
+        assert sorted(done) == [ACCOUNT, OTHER]
+
+    run(scene())
+
+
+def test_with_all_accounts_a_risk_hears_of_the_first_read_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        house = House()
+        house.add(accounts=(ACCOUNT,), listed=False)
+        known: list[bool] = []
+        tell = house.board.tell_risk
+
+        def listen(account: AccountId, message: Any) -> None:
+            if isinstance(message, ReconcileAccount):
+                known.append(account in house.supervisor.risks)
+            tell(account, message)
+
+        monkeypatch.setattr(house.board, "tell_risk", listen)
+        await house.start()
+
+        assert known == [True] * 4
 
     run(scene())

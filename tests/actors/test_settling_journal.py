@@ -3,13 +3,30 @@ import asyncio
 import pytest
 
 from engine.actors.settling_journal import SettlingJournal
-from engine.domain.messages import CancelOrder, JournalMessage, LoginGuarded
-from engine.domain.ports import Committed, Entry, Journal, NotCommitted
-from engine.domain.values import OrderId
-from tests.actors.house import ACCOUNT, MAIN
+from engine.domain.history import Reconciled
+from engine.domain.messages import (
+    AccountReconciled,
+    CancelOrder,
+    ExternalOrderSeen,
+    JournalMessage,
+    LoginGuarded,
+)
+from engine.domain.ports import Committed, Entry, NotCommitted
+from engine.domain.values import BrokerOrderId, OrderId, Reconciliation
+from tests.actors.house import ACCOUNT, MAIN, row
 from tests.fakes import BACKLOG, NOON_NS, FakeJournal, quiet, run
 
 ORDER = OrderId("1-1")
+RECONCILED = AccountReconciled(
+    account=ACCOUNT,
+    session=MAIN,
+    epoch=1,
+    result=Reconciliation.CLEAN,
+    orders=0,
+    executions=0,
+    positions=(),
+)
+EXTERNAL = ExternalOrderSeen(session=MAIN, row=row(broker_id=BrokerOrderId("77")))
 
 
 def entry(message: JournalMessage, order_id: OrderId | None = ORDER) -> Entry:
@@ -112,16 +129,22 @@ def test_the_newest_guard_of_each_session_is_remembered() -> None:
     run(scene())
 
 
-def test_everything_else_is_the_inner_journal() -> None:
+def test_the_last_comparisons_and_others_orders_are_known_once_they_are_durable() -> None:
     async def scene() -> None:
-        inner = FakeJournal(epoch=7)
-        journal: Journal = SettlingJournal(inner)
-        journal.append(cancel("any"), ignore)
-        await quiet()
+        inner = FakeJournal()
+        journal = SettlingJournal(inner)
+        inner.held = True
+        journal.append(entry(RECONCILED, None), ignore)
+        journal.append(entry(EXTERNAL, None), ignore)
+        early = (dict(journal.kept.reconciled), dict(journal.kept.externals))
 
-        assert (journal.epoch, journal.last_seq, journal.replay()) == (7, 1, ())
-        assert [event.seq for event in await journal.read(after_seq=0, limit=5)] == [1]
-        assert len(await journal.records(account=ACCOUNT)) == 1
+        inner.commit()
+
+        assert early == ({}, {})
+        assert journal.kept.reconciled == {
+            ACCOUNT: Reconciled(record=RECONCILED, seq=1, at_ns=NOON_NS)
+        }
+        assert list(journal.kept.externals.values()) == [EXTERNAL]
 
     run(scene())
 

@@ -7,7 +7,8 @@ import pytest
 
 from engine import metrics
 from engine.actors import strangers
-from engine.actors.strangers import Strangers
+from engine.actors.strangers import SWEEP_NS, UNSEEN_NS_MAX, Strangers
+from engine.domain.messages import ExternalWorking
 from engine.domain.values import (
     AccountId,
     BrokerOrderId,
@@ -29,10 +30,12 @@ class Door:
     def __init__(self) -> None:
         self.clock = HandClock()
         self.told: list[tuple[SessionName, OrderRow]] = []
+        self.working: list[ExternalWorking] = []
         self.sending: set[AccountId] = set()
         self.strangers = Strangers(
             clock=self.clock.clock,
             on_external=lambda session, row: self.told.append((session, row)),
+            on_working=self.working.append,
             is_sending=self.sending.__contains__,
         )
 
@@ -191,3 +194,139 @@ def test_an_execution_that_knows_its_commission_stays() -> None:
 
     assert list(door.strangers.executions(ACCOUNT)) == [paid]
     assert list(door.strangers.executions(AccountId("DU7654321"))) == []
+
+
+def test_risk_hears_what_may_still_fill_whenever_that_changes() -> None:
+    door = Door()
+    at_work = row(coid=OTHERS, filled=0)
+
+    door.see(at_work, at_work, row(None, filled=3), row(BrokerStatus.FILLED, filled=10))
+
+    assert [(one.row.filled_quantity, one.over) for one in door.working] == [
+        (Decimal(0), False),
+        (Decimal(3), False),
+        (Decimal(10), True),
+    ]
+
+
+def test_what_was_over_when_it_was_first_seen_is_no_news_for_risk() -> None:
+    door = Door()
+
+    door.see(row(BrokerStatus.CANCELLED, coid=OTHERS), source=Source.POLL)
+
+    assert door.working == []
+    assert door.strangers.working(ACCOUNT) == ()
+
+
+def test_what_may_be_ours_counts_nowhere_before_it_had_its_time() -> None:
+    door = Door()
+    door.see(row())
+    early = list(door.working)
+
+    door.clock.advance(2_000)
+    door.strangers.settle()
+
+    assert early == []
+    assert door.working == [ExternalWorking(row=row(), over=False)]
+    assert door.strangers.working(ACCOUNT) == tuple(door.working)
+
+
+def test_what_was_claimed_counts_no_more_as_somebody_elses() -> None:
+    door = Door()
+    door.see(row(coid=OTHERS))
+
+    door.strangers.claim(ACCOUNT, BROKER_ID)
+
+    assert door.working == [
+        ExternalWorking(row=row(coid=OTHERS), over=False),
+        ExternalWorking(row=row(coid=OTHERS), over=True),
+    ]
+
+
+def test_what_no_list_shows_for_a_day_counts_no_more() -> None:
+    door = Door()
+    door.see(row(coid=OTHERS))
+
+    door.clock.advance(UNSEEN_NS_MAX // 1_000_000)
+    door.strangers.settle()
+    still = door.strangers.working(ACCOUNT)
+    door.clock.advance(SWEEP_NS // 1_000_000)
+    door.strangers.settle()
+
+    assert len(still) == 1
+    assert door.strangers.working(ACCOUNT) == ()
+    assert door.working[-1].over
+
+
+def test_what_the_journal_has_already_is_not_told_again_after_a_restart() -> None:
+    door = Door()
+    door.strangers.remember([row(coid=OTHERS)])
+
+    door.see(row(coid=OTHERS))
+    again = list(door.told)
+    door.see(row(BrokerStatus.CANCELLED, coid=OTHERS))
+
+    assert again == []
+    assert [seen.status for _, seen in door.told] == [BrokerStatus.CANCELLED]
+    assert len(door.working) == 2, "risk has lost it, and hears it all the same"
+
+
+def test_those_that_name_an_entry_are_found_by_it() -> None:
+    door = Door()
+    child = replace(row(broker_id=BrokerOrderId("2")), parent_id=BROKER_ID)
+
+    door.see(row(), child, row(broker_id=BrokerOrderId("3")))
+
+    assert door.strangers.rows_naming(ACCOUNT, BROKER_ID) == (child,)
+    door.strangers.claim(ACCOUNT, child.broker_order_id)
+    assert door.strangers.rows_naming(ACCOUNT, BROKER_ID) == ()
+
+
+def test_a_stranger_is_found_with_its_session_and_whether_it_is_over() -> None:
+    door = Door()
+    door.see(row(BrokerStatus.FILLED))
+
+    assert door.strangers.find(ACCOUNT, BROKER_ID) == (MAIN, row(BrokerStatus.FILLED), True)
+    assert door.strangers.find(ACCOUNT, BrokerOrderId("2")) is None
+
+
+def test_one_whose_entry_was_renumbered_is_found_by_the_new_number_only() -> None:
+    door = Door()
+    child = replace(row(broker_id=BrokerOrderId("2")), parent_id=BROKER_ID)
+    renamed = replace(child, parent_id=BrokerOrderId("901"))
+    door.see(child, renamed)
+
+    named = [door.strangers.rows_naming(ACCOUNT, BrokerOrderId(one)) for one in (BROKER_ID, "901")]
+    door.strangers.claim(ACCOUNT, BrokerOrderId("2"))
+
+    assert named == [(), (renamed,)]
+    assert door.strangers.rows_naming(ACCOUNT, BROKER_ID) == ()
+
+
+def test_one_whose_adoption_is_not_durable_counts_on_and_is_put_back_as_it_was() -> None:
+    door = Door()
+    door.see(row(), source=Source.POLL)
+    before = door.strangers.external(ACCOUNT)
+
+    claimed = door.strangers.claim(ACCOUNT, BROKER_ID, durable=False)
+    meanwhile = working(), door.strangers.external(ACCOUNT)
+    assert claimed is not None
+    door.strangers.put_back(ACCOUNT, BROKER_ID, claimed)
+
+    assert [one.over for one in door.working] == [False]
+    assert meanwhile == (0, ())
+    assert (working(), door.strangers.external(ACCOUNT)) == (1, before)
+    assert door.strangers.working(ACCOUNT) == tuple(door.working)
+
+
+def test_one_that_was_met_anew_meanwhile_is_not_put_back() -> None:
+    door = Door()
+    door.see(row(), source=Source.POLL)
+    claimed = door.strangers.claim(ACCOUNT, BROKER_ID, durable=False)
+    assert claimed is not None
+    door.see(row(BrokerStatus.CANCELLED), source=Source.POLL)
+
+    door.strangers.put_back(ACCOUNT, BROKER_ID, claimed)
+
+    (shown,) = door.strangers.external(ACCOUNT)
+    assert shown.row == row(BrokerStatus.CANCELLED)

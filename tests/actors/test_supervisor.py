@@ -41,6 +41,7 @@ from engine.domain.values import (
     Source,
     TradingState,
 )
+from engine.journal.rebuild import Snapshots
 from tests.actors.house import (
     ACCOUNT,
     ACK,
@@ -195,7 +196,7 @@ def test_orders_of_a_login_with_all_accounts_are_known_before_it_is_logged_in() 
         again = House(journal=journal)
         again.add(listed=False)
 
-        again.supervisor.replay(journal.replay())
+        again.supervisor.rebuild(await Snapshots(journal, records=1).rebuild())
 
         assert working_buy(again) == Decimal(10)
 
@@ -261,7 +262,7 @@ def test_a_journal_may_hold_more_orders_than_a_mailbox() -> None:
     async def scene() -> None:
         house = await ready_house()
         await house.submit(replace(TICKET, quantity=Decimal(1_001)))
-        (denied,) = house.journal.durable
+        (denied,) = house.journal.story
         capacity = LoopActor.capacity
         records = [_another(denied, number) for number in range(capacity + 2)]
 
@@ -295,7 +296,7 @@ def test_after_a_restart_a_row_may_still_be_of_an_order_in_doubt() -> None:
         house = await ready_house()
         await house.work(outcome=TIMEOUT)
         again = await restarted(house)
-        assert [type(one.entry.message) for one in again.journal.durable[-1:]] == [OrderAnswered]
+        assert [type(one.entry.message) for one in again.journal.story[-1:]] == [OrderAnswered]
         nameless = row(BrokerStatus.SUBMITTED)
 
         again.line.feed.bring(NewsStreamed(rows=(nameless,)))
@@ -326,13 +327,13 @@ def test_records_of_an_order_without_its_first_one_are_skipped() -> None:
     async def scene() -> None:
         house = await ready_house()
         await house.work()
-        (_, *rest) = house.journal.durable
+        (_, *rest) = house.journal.story
 
         with capture_logs() as logs:
             again = await ready_house(rest, epoch=2)
 
         assert states(again) == {}
-        assert [line["seq"] for line in logs if line["event"] == "record_skipped"] == [2, 3]
+        assert [line["records"] for line in logs if line["event"] == "records_skipped"] == [2]
 
     run(scene())
 

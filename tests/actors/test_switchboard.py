@@ -5,7 +5,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine import metrics
-from engine.actors import switchboard
+from engine.actors import notices
 from engine.actors.mailbox import Dispatcher, LoopActor, LoopRef
 from engine.actors.switchboard import SessionLines, Switchboard
 from engine.actors.views import Views
@@ -14,6 +14,7 @@ from engine.domain.messages import (
     DeliverNews,
     ExecutionSeen,
     ExternalOrderSeen,
+    ExternalWorking,
     ForgetOrder,
     HaltScope,
     LearnAlias,
@@ -339,7 +340,7 @@ def test_a_notice_is_written_and_counted() -> None:
 def test_a_flood_of_notices_is_counted_and_written_in_part(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(switchboard, "NOTICES_MAX", 2)
+    monkeypatch.setattr(notices, "NOTICES_MAX", 2)
 
     async def scene() -> None:
         ears = Ears()
@@ -479,7 +480,9 @@ def test_an_order_of_somebody_else_halts_nothing(reference: Any) -> None:
         )
         await quiet()
 
-        assert (ears.halts, ears.risk.heard) == ([], [])
+        strange = row(coid=reference, broker_id=STRANGER)
+        assert ears.halts == []
+        assert ears.risk.heard == [ExternalWorking(row=strange, over=False)]
 
     run(scene())
 

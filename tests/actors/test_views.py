@@ -5,11 +5,24 @@ import pytest
 
 from engine import metrics
 from engine.actors.views import Views, shown
+from engine.domain.history import lay_to_rest
+from engine.domain.messages import OrderExpired, SubmitOrder
+from engine.domain.order import Order
 from engine.domain.ports import OrderFilter
-from engine.domain.values import AccountId, ClientOrderId, Confidence, OrderId, OrderState
+from engine.domain.values import (
+    AccountId,
+    ClientOrderId,
+    Confidence,
+    OrderId,
+    OrderState,
+    QuestionPolicy,
+    Reason,
+)
 from engine.domain.views import OrderView
+from engine.journal.snapshot_body import PACKING
+from tests.domain.order.samples import approve
 from tests.domain.risk.samples import ACCOUNT, view
-from tests.fakes import quiet, run
+from tests.fakes import NOON_NS, quiet, run
 
 OTHER = AccountId("DU7654321")
 
@@ -212,5 +225,84 @@ def test_who_gave_up_waiting_is_in_nobodys_way() -> None:
 
         assert await patient == filled
         assert impatient.cancelled()
+
+    run(scene())
+
+
+# --- rest ------------------------------------------------------------------------------------
+
+APPROVED = approve(QuestionPolicy(answers={}))
+UNSENT = Reason(code="EXPIRED_UNSENT", message="restarted")
+
+
+def ended() -> Order:
+    order = Order()
+    order.replay(SubmitOrder(approved=APPROVED, body=b"{}"), NOON_NS)
+    order.replay(OrderExpired(order_id=APPROVED.order_id, reason=UNSENT), NOON_NS)
+    return order
+
+
+def rested() -> tuple[Views, OrderView]:
+    views, order = Views(PACKING), ended()
+    views.put(order.view(7))
+    views.rest(lay_to_rest(order, 7, PACKING))
+    return views, order.view(7)
+
+
+def test_an_order_at_rest_is_shown_as_it_was_and_is_not_among_those_that_act() -> None:
+    views, shown_before = rested()
+    key = shown_before.client_order_id
+
+    assert views.get(shown_before.order_id) == shown_before
+    assert find(views, OrderFilter(client_order_id=key)) == [shown_before.order_id]
+    assert find(views, OrderFilter(state=OrderState.EXPIRED)) == [shown_before.order_id]
+    assert find(views, OrderFilter(open_only=True)) == []
+    assert list(views) == []
+    assert [one.order_id for one in views.at_rest()] == [shown_before.order_id]
+
+
+def test_the_key_of_an_order_at_rest_is_that_accounts_only() -> None:
+    views, shown_before = rested()
+    key, account = shown_before.client_order_id, shown_before.account
+
+    assert views.ended_key(account, key) == (shown_before.order_id, shown_before.request_sha256)
+    assert views.ended_key(OTHER, key) is None
+    assert views.ended_key(account, ClientOrderId("another")) is None
+    views.put(shown_before)
+    assert views.ended_key(account, key) is None, "its risk knows it"
+
+
+def test_an_order_that_is_shown_again_rests_no_more() -> None:
+    views, shown_before = rested()
+    resting = views.resting(shown_before.order_id)
+
+    views.put(shown_before)
+
+    assert resting is not None
+    assert views.resting(shown_before.order_id) is None
+    assert views.resting(OrderId("order-9")) is None
+    assert list(views) == [shown_before]
+
+
+def test_orders_at_rest_are_counted_by_their_state() -> None:
+    def expired() -> float | None:
+        return metrics.REGISTRY.get_sample_value("engine_orders", {"state": "EXPIRED"})
+
+    views, shown_before = rested()
+    once = expired()
+    views.put(shown_before)
+
+    assert (once, expired()) == (1, 1)
+
+
+def test_who_waits_for_an_order_at_rest_has_it_at_once() -> None:
+    async def scene() -> None:
+        views, shown_before = rested()
+
+        found = await views.wait_for(
+            shown_before.order_id, lambda view: view is not None, timeout_s=60
+        )
+
+        assert found == shown_before
 
     run(scene())

@@ -4,8 +4,6 @@ from engine.actors.watched_journal import WatchedJournal
 from engine.domain.messages import DenyOrder, EngineStarted
 from engine.domain.ports import Committed, Entry, NotCommitted
 from engine.domain.values import OrderId, Reason
-from engine.domain.views import EventView
-from engine.journal import codec
 from tests.actors.house import TICKET
 from tests.fakes import BACKLOG, NOON_NS, FakeJournal, quiet, run
 
@@ -82,29 +80,5 @@ def test_nobody_need_watch() -> None:
         await quiet()
 
         assert heard == [Committed(seq=1), inner.refusal]
-
-    run(scene())
-
-
-def test_everything_else_is_the_journal_itself() -> None:
-    async def scene() -> None:
-        inner = FakeJournal(epoch=7)
-        journal = WatchedJournal(inner)
-
-        journal.append(ENTRY, lambda _result: None)
-        await quiet()
-
-        assert (journal.epoch, journal.last_seq, journal.replay()) == (7, 1, ())
-        assert await journal.read(after_seq=0, limit=10) == (
-            EventView(
-                seq=1,
-                at_ns=NOON_NS,
-                type="START",
-                account=None,
-                order_id=None,
-                body=codec.encode(STARTED),
-            ),
-        )
-        assert await journal.read(after_seq=1, limit=10) == ()
 
     run(scene())

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from tests.fakes import (
     FakeFeedGateway,
     FakeOrderGateway,
     FakeSessionGateway,
+    OrderCall,
     loop_clock,
     quiet,
     run,
@@ -73,6 +76,55 @@ def test_a_conversation_is_on_the_wire_until_its_answer_was_told() -> None:
         OrderAnswered(order_id=ORDER, step=Step.REPLY, outcome=ACK),
         (ORDER, ()),
     ]
+
+
+class LateGateway(FakeOrderGateway):
+    """A gateway that tells an answer once more, as late, as long as the test wants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tells: list[tuple[Step, OrderId, Callable[[OrderAnswered], None]]] = []
+
+    def _take(self, call: OrderCall, step: Step, tell: Callable[[OrderAnswered], None]) -> None:
+        super()._take(call, step, tell)
+        self.tells.append((step, call.order_id, tell))
+
+    def answer_late(self, index: int) -> OrderAnswered:
+        step, order_id, tell = self.tells[index]
+        late = OrderAnswered(order_id=order_id, step=step, outcome=ACK, late=True)
+        tell(late)
+        return late
+
+
+def test_a_late_answer_ends_no_conversation_that_began_since() -> None:
+    inner = LateGateway()
+    wire = OrderWire(inner)
+    told: list[OrderAnswered] = []
+    ended: list[OrderId] = []
+    wire.on_answer = ended.append
+    wire.place(PLACE, told.append)
+    inner.answer(TIMEOUT)
+    wire.modify(replace(MODIFY, order_id=ORDER), told.append)
+
+    late = inner.answer_late(0)
+    open_ = wire.conversations
+    inner.answer(ACK)
+
+    assert told[1] == late
+    assert (open_, wire.conversations) == ((ORDER,), ())
+    assert ended == [ORDER, ORDER], "once for each conversation"
+
+
+def test_a_late_answer_to_a_cancel_is_counted_once() -> None:
+    inner = LateGateway()
+    wire = OrderWire(inner)
+    wire.cancel(CANCEL, lambda _answer: None)
+    wire.cancel(CANCEL, lambda _answer: None)
+    inner.answer(TIMEOUT)
+
+    inner.answer_late(0)
+
+    assert wire.cancels == 1
 
 
 def test_what_came_of_a_request_is_told_before_its_order_hears_of_it() -> None:

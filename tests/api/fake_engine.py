@@ -25,12 +25,15 @@ from engine.domain.ports import (
     ContractQuery,
     Engine,
     HistoryQuery,
+    NotResolvable,
     OrderFilter,
+    ResolveRequest,
     SubmitRequest,
     SubmitResult,
     Submitted,
     TermsChange,
     UnknownAccount,
+    UnknownExternalOrder,
     UnknownOrder,
 )
 from engine.domain.values import (
@@ -44,6 +47,7 @@ from engine.domain.values import (
     Coid,
     Confidence,
     ConId,
+    GroupPlace,
     Increment,
     Instrument,
     Mode,
@@ -52,12 +56,16 @@ from engine.domain.values import (
     OrderState,
     OrderType,
     Pending,
+    PositionBreak,
     Quote,
     Reason,
+    Reconciliation,
+    Resolution,
     SessionName,
     SessionState,
     Side,
     Terms,
+    Ticket,
     TifRule,
     TimeInForce,
     TradingState,
@@ -118,6 +126,14 @@ ACCOUNT_VIEW = AccountView(
         ),
     ),
     cash_age_ms=900,
+    reconciliation=Reconciliation.BREAKS,
+    reconciled_age_ms=4_000,
+    breaks=(
+        PositionBreak(
+            conid=ConId(265598), symbol="AAPL", expected=Decimal(100), found=Decimal(-40)
+        ),
+    ),
+    external_orders=1,
 )
 EXTERNAL = ExternalOrderView(
     session=SessionName("main"),
@@ -255,6 +271,9 @@ class FakeEngine:
     halts: list[tuple[HaltScope, bool]] = field(default_factory=list)
     resumes: list[ResumeScope] = field(default_factory=list)
     cancels: list[tuple[OrderId, str]] = field(default_factory=list)
+    resolved: list[tuple[OrderId, ResolveRequest, str]] = field(default_factory=list)
+    adopted: list[tuple[BrokerOrderId, bool, str]] = field(default_factory=list)
+    stories: dict[OrderId, tuple[EventView, ...]] = field(default_factory=dict)
     changes: list[tuple[OrderId, TermsChange, str]] = field(default_factory=list)
     settles: list[tuple[OrderId, int]] = field(default_factory=list)
     retries: list[tuple[SessionName, str, str]] = field(default_factory=list)
@@ -321,8 +340,30 @@ class FakeEngine:
                 answer = RequestAnswer(verdict=verdict, order_id=view.order_id)
                 return Submitted(answer=answer, order=view)
         self.submitted.append(request)
-        number = len(self.submitted)
-        view = replace(
+        number = len(self.order_views) + 1
+        order_id = OrderId(f"1-{number}")
+        size = 1 + len(request.followers)
+        views = [
+            self._made(each, request, number + index, self._place(request, order_id, index, size))
+            for index, each in enumerate((ticket, *request.followers))
+        ]
+        self.order_views |= {view.order_id: view for view in views}
+        await asyncio.sleep(0)
+        verdict = RequestVerdict.DENIED if self.deny else RequestVerdict.APPROVED
+        answer = RequestAnswer(verdict=verdict, order_id=order_id)
+        return Submitted(answer=answer, order=views[0], followers=tuple(views[1:]))
+
+    def _place(
+        self, request: SubmitRequest, leader: OrderId, index: int, size: int
+    ) -> GroupPlace | None:
+        if request.group is None:
+            return None
+        return GroupPlace(kind=request.group, leader=leader, index=index, size=size)
+
+    def _made(
+        self, ticket: Ticket, request: SubmitRequest, number: int, group: GroupPlace | None
+    ) -> OrderView:
+        return replace(
             ORDER,
             order_id=OrderId(f"1-{number}"),
             client_order_id=ticket.client_order_id,
@@ -346,12 +387,10 @@ class FakeEngine:
             broker_order_id=None,
             seq=number,
             request_sha256=request.request_sha256,
+            group=group,
+            algo=ticket.algo,
+            good_till_ms=ticket.good_till_ms,
         )
-        self.order_views[view.order_id] = view
-        await asyncio.sleep(0)
-        verdict = RequestVerdict.DENIED if self.deny else RequestVerdict.APPROVED
-        answer = RequestAnswer(verdict=verdict, order_id=view.order_id)
-        return Submitted(answer=answer, order=view)
 
     async def cancel(self, order_id: OrderId, *, by: str) -> OrderView:
         if self.fail is not None:
@@ -361,6 +400,37 @@ class FakeEngine:
         if view.state in TERMINAL:
             return view
         return replace(view, pending=Pending.CANCEL)
+
+    async def resolve(self, order_id: OrderId, request: ResolveRequest, *, by: str) -> OrderView:
+        if self.fail is not None:
+            raise self.fail
+        view = self.order(order_id)
+        if view.state not in {OrderState.IN_DOUBT, OrderState.PARKED}:
+            text = f"order {order_id} is {view.state}, allowed are IN_DOUBT and PARKED"
+            raise NotResolvable(text)
+        self.resolved.append((order_id, request, by))
+        state = {
+            Resolution.NOT_PLACED: OrderState.NOT_PLACED,
+            Resolution.LIVE: OrderState.PENDING_NEW,
+            Resolution.FILLED: OrderState.FILLED,
+        }[request.resolution]
+        return replace(view, state=state)
+
+    async def adopt(
+        self, account: AccountId, broker_order_id: BrokerOrderId, *, cancel: bool, by: str
+    ) -> OrderView:
+        if self.fail is not None:
+            raise self.fail
+        self.account(account)
+        if broker_order_id != EXTERNAL.row.broker_order_id:
+            raise UnknownExternalOrder(broker_order_id)
+        self.adopted.append((broker_order_id, cancel, by))
+        pending = Pending.CANCEL if cancel else Pending.NONE
+        return replace(ORDER, broker_order_id=broker_order_id, adopted=True, pending=pending)
+
+    async def story(self, order_id: OrderId) -> tuple[EventView, ...]:
+        self.order(order_id)
+        return self.stories.get(order_id, ())
 
     async def modify(self, order_id: OrderId, change: TermsChange, *, by: str) -> OrderView:
         if self.fail is not None:

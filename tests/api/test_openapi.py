@@ -1,5 +1,6 @@
 import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,10 +8,24 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # sh
 
 from engine.api.openapi import docs_page, openapi
 from engine.api.server import _routes
-from engine.api.wire import SubmitBody
-from engine.domain.values import Mode
-from tests.api.fake_engine import ORDER, FakeEngine, serving
+from engine.api.submit import SubmitBody
+from engine.domain.values import Evidence, Mode, OrderState
+from tests.api.fake_engine import ORDER, FakeEngine, event, serving
 
+BRACKET = {
+    "client_order_id": "mine-2",
+    "conid": 265598,
+    "side": "BUY",
+    "type": "MKT",
+    "quantity": "10",
+    "tif": "GTD",
+    "good_till": "2026-12-18T21:00:00Z",
+    "algo": {"name": "Adaptive", "parameters": {"adaptivePriority": "Urgent"}},
+    "legs": [{"type": "LMT", "limit_price": "200"}],
+}
+EVIDENCE = Evidence(
+    elapsed_ms=200_000, healthy_ms=180_000, horizon_ms=60_000, list_reads=0, trade_reads=2
+)
 ROUTES = _routes(Mode.PAPER)
 DOCUMENT: dict[str, Any] = openapi(ROUTES)
 
@@ -99,7 +114,12 @@ def test_path_and_query_parameters_are_described() -> None:
         ({"trailing_type": "bps"}, False),
         ({"quantity": None, "cash_quantity": "9.5"}, True),
         ({"expiry": "2026-12"}, False),
-        ({"tif": "GTD"}, True),
+        ({"tif": "GTD", "good_till": "2026-12-18T21:00:00Z"}, True),
+        ({"legs": [{"type": "LMT", "limit_price": "200"}], "group": "bracket"}, True),
+        ({"legs": [{"type": "LIMIT"}]}, False),
+        ({"group": "oto"}, False),
+        ({"algo": {"name": "Vwap", "parameters": {"maxPctVol": 0.1, "b": True}}}, True),
+        ({"algo": {"name": "Vwap", "parameters": {"maxPctVol": []}}}, False),
     ],
 )
 def test_the_schema_and_the_model_agree_on_a_submit(change: dict[str, Any], *, good: bool) -> None:
@@ -136,6 +156,10 @@ def test_the_schema_and_the_model_agree_on_a_submit(change: dict[str, Any], *, g
         ("get", "/v1/orders"),
         ("get", "/v1/orders/{order_id}"),
         ("delete", "/v1/orders/{order_id}"),
+        ("get", "/v1/orders/{order_id}/events"),
+        ("post", "/v1/orders/{order_id}/resolve"),
+        ("post", "/v1/accounts/{account}/external/{broker_order_id}/adopt"),
+        ("post", "/v1/accounts/{account}/orders"),
         ("put", "/v1/subscriptions/{conid}"),
         ("get", "/v1/subscriptions"),
         ("get", "/v1/bars/{conid}"),
@@ -144,10 +168,22 @@ def test_the_schema_and_the_model_agree_on_a_submit(change: dict[str, Any], *, g
 )
 def test_real_answers_are_as_described(method: str, path: str) -> None:
     async def scene() -> None:
-        real = path.format(account="DU1234567", order_id="1-1", conid=265598, name="main")
+        real = path.format(
+            account="DU1234567", order_id="1-1", conid=265598, name="main", broker_order_id="987"
+        )
         real += {"/v1/quotes": "?conids=265598", "/v1/instruments": "?conid=265598"}.get(path, "")
-        body = {"post": {"reason": "why"}, "patch": {"quantity": "5"}}.get(method)
-        async with serving(FakeEngine(order_views={ORDER.order_id: ORDER})) as client:
+        body = {
+            "/v1/sessions/{name}/login": {"reason": "why"},
+            "/v1/orders/{order_id}/resolve": {"as": "not_placed", "reason": "why"},
+            "/v1/accounts/{account}/external/{broker_order_id}/adopt": {"reason": "why"},
+            "/v1/accounts/{account}/orders": BRACKET,
+        }.get(path, {"quantity": "5"} if method == "patch" else None)
+        state = OrderState.PARKED if path.endswith("resolve") else ORDER.state
+        order = replace(ORDER, state=state, evidence=EVIDENCE)
+        engine = FakeEngine(
+            order_views={order.order_id: order}, stories={order.order_id: (event(1),)}
+        )
+        async with serving(engine) as client:
             status, answer = await client.ask(method.upper(), real, body=body)
 
             described = DOCUMENT["paths"][path][method]["responses"][str(status)]["content"]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.api.submit import SubmitBody
 from engine.api.token import TokenScope
-from engine.api.wire import SubmitBody
 from engine.domain.ports import (
     AmbiguousSymbol,
     ChangeRefused,
@@ -32,7 +32,15 @@ from engine.domain.values import (
     Ticket,
     TimeInForce,
 )
-from tests.api.fake_engine import ACCOUNT, INSTRUMENT, ORDER, FakeEngine, serving, token
+from engine.domain.views import OrderView
+from tests.api.fake_engine import (
+    ACCOUNT,
+    INSTRUMENT,
+    ORDER,
+    FakeEngine,
+    serving,
+    token,
+)
 
 ORDERS = f"/v1/accounts/{ACCOUNT}/orders"
 ORDER_1 = "/v1/orders/1-1"
@@ -76,6 +84,16 @@ SHOWN = {
     "cap_price": None,
     "outside_rth": False,
     "wanted": None,
+    "group": None,
+    "leader_order_id": None,
+    "legs": [],
+    "algo": None,
+    "good_till": None,
+    "adopted": False,
+    "evidence": None,
+    "other_broker_order_ids": [],
+    "quantity_extra": "0",
+    "unprotected": [],
 }
 
 
@@ -391,7 +409,7 @@ def test_an_order_is_shown_and_cancelled_by_its_id() -> None:
 
             assert shown[0] == 200
             assert shown[1]["remaining_quantity"] == "6"
-            assert cancelled == (202, shown[1] | {"pending": "cancel"})
+            assert cancelled == (202, shown[1] | {"pending": "cancel", "warning": None})
             assert client.engine.cancels == [(OrderId("1-1"), f"api:{token().id}")]
 
     asyncio.run(scene())
@@ -411,15 +429,13 @@ def test_an_order_that_is_not_there_is_not_found(method: str, body: object) -> N
     asyncio.run(scene())
 
 
-def test_what_this_version_cannot_do_to_an_order_is_refused_by_name() -> None:
+def test_what_cannot_be_done_to_an_order_is_refused_by_name() -> None:
     async def scene() -> None:
         async with serving() as client:
             replaced = await client.ask("PUT", "/v1/orders/1-1", body={"quantity": "1"})
-            resolved = await client.ask("POST", "/v1/orders/1-1/resolve", body={})
 
             assert replaced[0] == 405
             assert replaced[1]["error"]["details"]["allowed"] == ["DELETE", "GET", "PATCH"]
-            assert (resolved[0], resolved[1]["error"]["code"]) == (404, "NOT_FOUND")
 
     asyncio.run(scene())
 
@@ -530,23 +546,44 @@ def test_a_modify_whose_wait_is_not_understood_changes_nothing(query: str) -> No
     asyncio.run(scene())
 
 
-def test_a_cancel_that_the_journal_does_not_hold_is_not_said_to_be_unsent() -> None:
+UNWRITTEN = Reason(code="CANCEL_NOT_JOURNALED", message="the disk is gone; it was sent")
+
+
+class ForgetfulEngine(FakeEngine):
+    """Its journal is gone: cancels go on from memory."""
+
+    async def cancel(self, order_id: OrderId, *, by: str) -> OrderView:
+        return replace(await super().cancel(order_id, by=by), reason=UNWRITTEN)
+
+
+def test_a_cancel_that_the_journal_does_not_hold_is_sent_and_says_so() -> None:
+    async def scene() -> None:
+        async with serving(ForgetfulEngine(order_views={ORDER.order_id: ORDER})) as client:
+            status, order = await client.ask("DELETE", ORDER_1)
+
+            assert (status, order["pending"]) == (202, "cancel")
+            assert order["warning"] == {
+                "code": "CANCEL_NOT_JOURNALED",
+                "message": "the disk is gone; it was sent",
+            }
+
+    asyncio.run(scene())
+
+
+def test_a_cancel_that_is_not_known_to_be_durable_is_not_said_to_be_unsent() -> None:
     async def scene() -> None:
         engine = FakeEngine(order_views={ORDER.order_id: ORDER}, fail=JournalUnavailable("full"))
         async with serving(engine) as client:
-            status, answer = await client.ask("DELETE", ORDER_1)
+            status, order = await client.ask("DELETE", ORDER_1)
 
-            assert (status, answer["error"]) == (
-                503,
-                {
-                    "code": "JOURNAL_UNAVAILABLE",
-                    "message": (
-                        "the journal cannot be written, so the cancel of order 1-1 has no record; "
-                        "the cancel itself is sent all the same, from memory"
-                    ),
-                    "details": {},
-                },
-            )
+            assert (status, order["order_id"]) == (202, "1-1")
+            assert order["warning"] == {
+                "code": "CANCEL_NOT_JOURNALED",
+                "message": (
+                    "the journal cannot be written, so the cancel of order 1-1 has no record; "
+                    "the cancel itself is sent all the same, from memory"
+                ),
+            }
 
     asyncio.run(scene())
 

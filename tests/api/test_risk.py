@@ -37,6 +37,11 @@ ACCOUNT = {
         }
     ],
     "cash_age_ms": 900,
+    "reconciliation": "breaks",
+    "reconcile_step": None,
+    "reconciled_age_ms": 4000,
+    "breaks": [{"conid": 265598, "symbol": "AAPL", "expected": "100", "found": "-40"}],
+    "external_orders": 1,
 }
 LIMIT = {"name": "order_notional_max", "value": "50000"}
 LIMITS = {

@@ -33,6 +33,81 @@ ORDER: dict[str, Any] = {
     "cap_price": None,
     "outside_rth": False,
     "wanted": None,
+    "group": None,
+    "leader_order_id": None,
+    "legs": [],
+    "algo": None,
+    "good_till": None,
+    "adopted": False,
+    "evidence": None,
+    "other_broker_order_ids": [],
+    "quantity_extra": "0",
+    "unprotected": [],
+}
+
+CANCELLING: dict[str, Any] = ORDER | {"pending": "cancel", "warning": None}
+
+EVIDENCE: dict[str, Any] = {
+    "elapsed_ms": 200_000,
+    "healthy_ms": 180_000,
+    "horizon_ms": 60_000,
+    "list_reads": 0,
+    "trade_reads": 12,
+    "canaries": ["77", "78"],
+    "same_login": True,
+    "positions_agree": None,
+    "missing": ["3 fresh lists"],
+}
+
+PARKED: dict[str, Any] = ORDER | {
+    "state": "PARKED",
+    "filled_quantity": "0",
+    "remaining_quantity": "100",
+    "average_price": None,
+    "broker_order_id": None,
+    "evidence": EVIDENCE,
+}
+
+LEG: dict[str, Any] = ORDER | {
+    "order_id": "1-8",
+    "client_order_id": "mine:1",
+    "side": "SELL",
+    "limit_price": "200",
+    "tif": "GTD",
+    "good_till": "2026-12-18T21:00:00.000000Z",
+    "state": "ACCEPTED",
+    "filled_quantity": "0",
+    "remaining_quantity": "100",
+    "average_price": None,
+    "group": "bracket",
+    "leader_order_id": "1-7",
+}
+
+BRACKET: dict[str, Any] = ORDER | {
+    "group": "bracket",
+    "leader_order_id": "1-7",
+    "legs": [LEG],
+    "algo": {
+        "name": "Adaptive",
+        "parameters": [{"name": "adaptivePriority", "value": "Urgent", "kind": "text"}],
+    },
+}
+
+ORDER_EVENTS: dict[str, Any] = {
+    "order_id": "1-7",
+    "events": [
+        {
+            "seq": 12,
+            "at": "2020-01-06T15:00:00.123000Z",
+            "type": "ATTEMPT",
+            "account": "DU1111111",
+            "order_id": "1-7",
+            "body": {"number": 1},
+        }
+    ],
+    "story": [
+        {"seq": 12, "at": "2020-01-06T15:00:00.123000Z", "text": "ATTEMPT: attempt 1 to send it"}
+    ],
 }
 
 DENIED: dict[str, Any] = ORDER | {
@@ -159,6 +234,11 @@ ACCOUNTS: dict[str, Any] = {
                 }
             ],
             "cash_age_ms": 4000,
+            "reconciliation": "breaks",
+            "reconcile_step": None,
+            "reconciled_age_ms": 65000,
+            "breaks": [{"conid": 265598, "symbol": "AAPL", "expected": "100", "found": "-40"}],
+            "external_orders": 2,
         }
     ]
 }

@@ -16,7 +16,7 @@ from tests.cli.terminal import Terminal
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
     "run", "demo", "sim", "accounts", "positions", "instruments", "quotes", "bars", "events",
-    "sessions", "halt", "resume", "drain", "orders", "gateway", "config", "risk",
+    "sessions", "halt", "resume", "drain", "orders", "journal", "gateway", "config", "risk",
 ]  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def test_help_lists_every_command(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("noun", "verbs"),
     [
-        ("orders", ["list", "show", "cancel", "modify", "submit"]),
+        ("orders", ["list", "show", "cancel", "modify", "submit", "resolve", "adopt"]),
         ("sessions", ["retry"]),
         ("config", ["check", "schema"]),
         ("risk", ["lint", "show", "schema"]),

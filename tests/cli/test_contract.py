@@ -13,6 +13,10 @@ from tests.cli import bodies
     ("model", "body"),
     [
         (order_answers.OrdersAnswer, bodies.ORDERS),
+        (order_answers.CancelAnswer, bodies.CANCELLING),
+        (order_answers.OrderBody, bodies.PARKED),
+        (order_answers.OrderBody, bodies.BRACKET),
+        (order_answers.OrderEventsAnswer, bodies.ORDER_EVENTS),
         (order_answers.DeniedAnswer, bodies.REFUSED),
         (order_answers.ExternalOrdersAnswer, bodies.EXTERNAL_ORDERS),
         (answers.SessionsAnswer, bodies.SESSIONS),

@@ -1,17 +1,22 @@
 """`engine orders`."""
 
 import json
-import re
 
 import pytest
 
-from tests.cli.bodies import DENIED, EXTERNAL_ORDERS, ORDER, ORDERS, REFUSED
+from tests.cli.bodies import (
+    BRACKET,
+    CANCELLING,
+    DENIED,
+    EXTERNAL_ORDERS,
+    LEG,
+    ORDER,
+    ORDER_EVENTS,
+    ORDERS,
+    PARKED,
+)
 from tests.cli.fake_api import FakeApi
 from tests.cli.terminal import Terminal
-
-SUBMIT_PATH = "/v1/accounts/DU1111111/orders"
-SUBMIT = ("orders", "submit", "DU1111111", "BUY", "100", "AAPL")
-WITH_KEY = (*SUBMIT, "--client-order-id", "mine")
 
 
 def test_orders_are_listed_with_their_state_and_reason(api: FakeApi, terminal: Terminal) -> None:
@@ -24,15 +29,15 @@ def test_orders_are_listed_with_their_state_and_reason(api: FakeApi, terminal: T
     assert [line[:-1] for line in ended.lines] == [
         [
             "order id", "account", "side", "filled/quantity", "symbol", "sec type", "conid",
-            "type", "price", "tif", "state", "avg price", "reason",
+            "type", "price", "tif", "group", "state", "avg price", "reason",
         ],
         [
             "1-7", "DU1111111", "BUY", "40/100", "AAPL", "STK", "265598", "LMT", "189.30", "DAY",
-            "PARTIALLY_FILLED (cancel pending, stale)", "189.2500", "-",
+            "-", "PARTIALLY_FILLED (cancel pending, stale)", "189.2500", "-",
         ],
         [
             "1-7", "DU1111111", "BUY", "0/100", "AAPL", "STK", "265598", "LMT", "189.30", "DAY",
-            "DENIED", "-", "MAX_QTY: quantity is 100, limit order.max_qty.STK is 10",
+            "-", "DENIED", "-", "MAX_QTY: quantity is 100, limit order.max_qty.STK is 10",
         ],
     ]  # fmt: skip
 
@@ -93,13 +98,89 @@ def test_no_order_is_a_sentence(api: FakeApi, terminal: Terminal) -> None:
     assert (ended.code, ended.stdout) == (0, "no order fits\n")
 
 
-def test_an_order_is_shown_with_every_field(api: FakeApi, terminal: Terminal) -> None:
+def test_an_order_is_shown_with_every_field_and_its_story(api: FakeApi, terminal: Terminal) -> None:
     api.answers("GET", "/v1/orders/1-7", ORDER)
+    api.answers("GET", "/v1/orders/1-7/events", ORDER_EVENTS)
 
     ended = terminal.types("orders", "show", "1-7")
 
-    assert [line[0] for line in ended.lines] == list(ORDER)
+    fields = [name for name in ORDER if name != "legs"]
+    assert [line[0] for line in ended.lines[: len(fields)]] == fields
     assert ["average_price", "189.2500"] in ended.lines
+    (age,) = ended.lines[-1][2:3]
+    assert ended.lines[len(fields) :] == [
+        [],
+        ["its story"],
+        ["seq", "time", "age", "record"],
+        ["12", "2020-01-06 15:00:00.123 UTC", age, "ATTEMPT: attempt 1 to send it"],
+    ]
+
+
+def test_an_order_of_a_group_is_shown_with_the_others(api: FakeApi, terminal: Terminal) -> None:
+    api.answers("GET", "/v1/orders/1-7", BRACKET)
+    api.answers("GET", "/v1/orders/1-7/events", ORDER_EVENTS | {"story": []})
+
+    ended = terminal.types("orders", "show", "1-7")
+
+    assert ["algo", "Adaptive (adaptivePriority=Urgent)"] in ended.lines
+    at = ended.lines.index(["the other orders of its group"])
+    assert ended.lines[at + 2][:1] + ended.lines[at + 2][9:12] == [
+        "1-8", "GTD 2026-12-18 21:00:00 UTC", "bracket of 1-7", "ACCEPTED",
+    ]  # fmt: skip
+    assert ended.stdout.endswith("\nits story\nthe journal has no record of it\n")
+
+
+def test_an_order_that_nobody_could_find_is_shown_with_its_evidence(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    api.answers("GET", "/v1/orders/1-7", PARKED)
+    api.answers("GET", "/v1/orders/1-7/events", ORDER_EVENTS)
+
+    ended = terminal.types("orders", "show", "1-7")
+
+    assert [
+        "evidence",
+        (
+            "3 min after it was sent (a proof needs 60 s), 3 min of a healthy session, 0 lists "
+            "and 12 trade reads that count, in the same login, seen meanwhile: 77, 78, "
+            "missing: 3 fresh lists"
+        ),
+    ] in ended.lines
+
+
+def test_what_an_order_is_shown_as_for_programs_is_the_order(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    api.answers("GET", "/v1/orders/1-7", BRACKET)
+
+    ended = terminal.types("orders", "show", "1-7", "--json")
+
+    assert (ended.code, json.loads(ended.stdout)) == (0, BRACKET)
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells"),
+    [
+        ({}, ["DAY", "-", "PARTIALLY_FILLED"]),
+        (LEG, ["GTD 2026-12-18 21:00:00 UTC", "bracket of 1-7", "ACCEPTED"]),
+        (BRACKET, ["DAY", "bracket", "PARTIALLY_FILLED"]),
+        (
+            BRACKET | {"unprotected": ["1-8"], "state": "FILLED"},
+            ["DAY", "bracket", "FILLED (exits 1-8 missing)"],
+        ),
+        ({"adopted": True}, ["DAY", "-", "PARTIALLY_FILLED (adopted)"]),
+        ({"state": "NOT_PLACED"}, ["DAY", "-", "NOT_PLACED"]),
+    ],
+)
+def test_a_line_says_what_is_special_about_its_order(
+    changes: dict[str, object], cells: list[str], api: FakeApi, terminal: Terminal
+) -> None:
+    api.answers("GET", "/v1/orders", {"orders": [ORDER | changes], "truncated": False})
+
+    ended = terminal.types("orders", "list")
+
+    assert ended.lines[1][9:12] == cells
 
 
 def test_orders_of_others_are_listed_by_account(api: FakeApi, terminal: Terminal) -> None:
@@ -232,7 +313,7 @@ def test_a_change_that_was_waited_for_in_vain_is_a_failure(
 def test_the_sentence_names_every_price(
     changes: dict[str, str], words: str, api: FakeApi, terminal: Terminal
 ) -> None:
-    api.answers("DELETE", "/v1/orders/1-7", ORDER | changes, status=202)
+    api.answers("DELETE", "/v1/orders/1-7", CANCELLING | changes, status=202)
 
     ended = terminal.types("orders", "cancel", "1-7")
 
@@ -271,10 +352,11 @@ def test_an_order_under_change_is_shown_with_what_is_wanted(
 ) -> None:
     wanted = {"quantity": "50", "limit_price": None, "stop_price": "9"}
     api.answers("GET", "/v1/orders/1-7", ORDER | {"wanted": wanted})
+    api.answers("GET", "/v1/orders/1-7/events", ORDER_EVENTS)
 
     ended = terminal.types("orders", "show", "1-7")
 
-    assert ended.lines[-1] == ["wanted", "quantity 50, stop_price 9"]
+    assert ["wanted", "quantity 50, stop_price 9"] in ended.lines
 
 
 def test_an_unknown_order_is_a_failure(api: FakeApi, terminal: Terminal) -> None:
@@ -287,7 +369,7 @@ def test_an_unknown_order_is_a_failure(api: FakeApi, terminal: Terminal) -> None
 
 
 def test_a_cancel_shows_what_became_of_the_order(api: FakeApi, terminal: Terminal) -> None:
-    api.answers("DELETE", "/v1/orders/1-7", ORDER | {"pending": "cancel"}, status=202)
+    api.answers("DELETE", "/v1/orders/1-7", CANCELLING, status=202)
 
     ended = terminal.types("orders", "cancel", "1-7")
 
@@ -298,244 +380,18 @@ def test_a_cancel_shows_what_became_of_the_order(api: FakeApi, terminal: Termina
     )
 
 
-def test_a_submit_sends_exactly_what_was_typed(api: FakeApi, terminal: Terminal) -> None:
-    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
+def test_a_cancel_that_is_in_no_journal_is_done_and_says_so(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    warning = {"code": "CANCEL_NOT_JOURNALED", "message": "the disk is gone; it was sent"}
+    api.answers("DELETE", "/v1/orders/1-7", CANCELLING | {"warning": warning}, status=202)
 
-    ended = terminal.types(
-        "orders", "submit", "DU1111111", "buy", "100.50", "--conid", "265598",
-        "--type", "lmt", "--limit-price", "189.30", "--tif", "gtc", "--strategy", "pairs",
-        "--client-order-id", "mine", "--wait", "terminal", "--timeout", "2.5",
-    )  # fmt: skip
+    ended = terminal.types("orders", "cancel", "1-7")
+    for_programs = terminal.types("orders", "cancel", "1-7", "--json")
 
-    assert ended.code == 0
-    assert [(request.query, request.body) for request in api.requests] == [
-        (
-            {"wait": "terminal", "timeout": "2.5"},
-            {
-                "client_order_id": "mine",
-                "conid": 265598,
-                "side": "BUY",
-                "type": "LMT",
-                "quantity": "100.50",
-                "limit_price": "189.30",
-                "tif": "GTC",
-                "strategy": "pairs",
-            },
+    for one in (ended, for_programs):
+        assert (one.code, one.stderr) == (
+            0,
+            "warning: CANCEL_NOT_JOURNALED: the disk is gone; it was sent\n",
         )
-    ]
-
-
-def test_a_submit_sends_every_field_of_the_contract(api: FakeApi, terminal: Terminal) -> None:
-    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
-
-    terminal.types(
-        *WITH_KEY, "--sec-type", "OPT", "--exchange", "SMART", "--currency", "USD",
-        "--expiry", "20261218", "--strike", "217.50", "--right", "C", "--type", "TRAILLMT",
-        "--limit-price", "4.90", "--stop-price", "5", "--trailing-type", "%",
-        "--trailing-amount", "2.5", "--tif", "GTD", "--outside-rth",
-    )  # fmt: skip
-    terminal.types(*WITH_KEY, "--type", "rel", "--cap-price", "200")
-
-    trail, relative = (request.body for request in api.requests)
-    assert trail == {
-        "client_order_id": "mine",
-        "symbol": "AAPL",
-        "sec_type": "OPT",
-        "exchange": "SMART",
-        "currency": "USD",
-        "expiry": "20261218",
-        "strike": "217.50",
-        "right": "C",
-        "side": "BUY",
-        "type": "TRAILLMT",
-        "quantity": "100",
-        "limit_price": "4.90",
-        "stop_price": "5",
-        "trailing_type": "%",
-        "trailing_amount": "2.5",
-        "tif": "GTD",
-        "outside_rth": True,
-    }
-    assert (relative["type"], relative["cap_price"]) == ("REL", "200")
-
-
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [(("BTC",), {"symbol": "BTC"}), (("--conid", "479624278"), {"conid": 479624278})],
-)
-def test_an_amount_of_money_takes_the_place_of_the_quantity(
-    words: tuple[str, ...], named: dict[str, object], api: FakeApi, terminal: Terminal
-) -> None:
-    order = ORDER | {"quantity": None, "remaining_quantity": None, "cash_quantity": "500"}
-    api.answers("POST", SUBMIT_PATH, order, status=202)
-
-    ended = terminal.types(
-        "orders", "submit", "DU1111111", "BUY", *words, "--cash-quantity", "500",
-        "--client-order-id", "mine",
-    )  # fmt: skip
-
-    assert api.requests[0].body == named | {
-        "client_order_id": "mine",
-        "side": "BUY",
-        "type": "MKT",
-        "cash_quantity": "500",
-        "tif": "DAY",
-    }
-    assert ended.stdout.startswith("order 1-7: BUY 500 (cash) AAPL STK LMT")
-
-
-def test_what_is_wrong_with_a_negative_quantity_the_engine_says(
-    api: FakeApi, terminal: Terminal
-) -> None:
-    api.refuses("POST", SUBMIT_PATH, 400, "BAD_FIELD", 'quantity is "-5"; allowed: above 0')
-
-    ended = terminal.types("orders", "submit", "DU1111111", "BUY", "-5", "AAPL")
-
-    assert (ended.code, api.requests[0].body["quantity"]) == (1, "-5")
-    assert ended.stderr.endswith('engine: BAD_FIELD: quantity is "-5"; allowed: above 0\n')
-
-
-def test_a_submit_without_a_wait_asks_for_none(api: FakeApi, terminal: Terminal) -> None:
-    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
-
-    ended = terminal.types(*WITH_KEY)
-
-    assert (ended.code, ended.stderr) == (0, "client order id mine\n")
-    assert ended.stdout.startswith(
-        "order 1-7: BUY 100 AAPL STK LMT at 189.30 DAY for DU1111111 is PART"
-    )
-    assert [(request.query, request.body) for request in api.requests] == [
-        (
-            {},
-            {
-                "client_order_id": "mine",
-                "symbol": "AAPL",
-                "side": "BUY",
-                "type": "MKT",
-                "quantity": "100",
-                "tif": "DAY",
-            },
-        )
-    ]
-
-
-def test_a_key_is_made_printed_and_never_made_twice(api: FakeApi, terminal: Terminal) -> None:
-    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
-
-    printed = [terminal.types(*SUBMIT).stderr for _ in range(2)]
-
-    keys = [request.body["client_order_id"] for request in api.requests]
-    assert printed == [f"client order id {key}\n" for key in keys]
-    assert len(set(keys)) == 2
-    assert all(re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", key) for key in keys)
-
-
-def test_a_denied_order_fails_with_its_reason(api: FakeApi, terminal: Terminal) -> None:
-    api.answers("POST", SUBMIT_PATH, REFUSED, status=422)
-
-    ended = terminal.types(*WITH_KEY)
-
-    assert (ended.code, ended.stdout) == (1, "")
-    assert ended.stderr == (
-        "client order id mine\n"
-        "engine: order 1-7 is DENIED: MAX_QTY: quantity is 100, limit order.max_qty.STK is 10\n"
-    )
-
-
-def test_a_denied_order_is_one_document_for_programs(api: FakeApi, terminal: Terminal) -> None:
-    api.answers("POST", SUBMIT_PATH, REFUSED, status=422)
-
-    ended = terminal.types(*WITH_KEY, "--json")
-
-    assert (ended.code, json.loads(ended.stdout)) == (1, REFUSED)
-
-
-@pytest.mark.parametrize("state", ["REJECTED", "EXPIRED", "DENIED"])
-def test_an_order_that_did_not_live_fails(state: str, api: FakeApi, terminal: Terminal) -> None:
-    api.answers("POST", SUBMIT_PATH, DENIED | {"state": state}, status=202)
-
-    ended = terminal.types(*WITH_KEY, "--wait", "ack")
-
-    assert ended.code == 1
-    assert f"engine: order 1-7 is {state}: MAX_QTY" in ended.stderr
-
-
-def test_a_wait_that_ends_too_early_says_so_and_is_no_failure(
-    api: FakeApi, terminal: Terminal
-) -> None:
-    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
-
-    ended = terminal.types(*WITH_KEY, "--wait", "terminal", "--timeout", "3")
-
-    assert ended.code == 0
-    assert ended.stderr.endswith("not terminal after 3 s; see `engine orders show 1-7`\n")
-
-
-def test_a_bad_field_is_a_failure_without_an_order(api: FakeApi, terminal: Terminal) -> None:
-    api.refuses("POST", SUBMIT_PATH, 400, "BAD_FIELD", "quantity is 0; allowed: above 0")
-
-    ended = terminal.types("orders", "submit", "DU1111111", "BUY", "0", "AAPL")
-
-    assert (ended.code, ended.stdout) == (1, "")
-    assert ended.stderr.endswith("engine: BAD_FIELD: quantity is 0; allowed: above 0\n")
-    assert "--client-order-id" not in ended.stderr
-
-
-def test_an_answer_that_was_lost_says_how_to_find_the_order(
-    api: FakeApi, terminal: Terminal
-) -> None:
-    api.cuts("POST", SUBMIT_PATH)
-
-    ended = terminal.types(*WITH_KEY)
-
-    assert (ended.code, len(api.requests)) == (1, 1)
-    assert "the order may have been taken" in ended.stderr
-    assert "engine orders list --client-order-id mine" in ended.stderr
-
-
-def test_an_order_that_never_left_is_not_said_to_be_in_doubt(
-    api: FakeApi, terminal: Terminal
-) -> None:
-    api.stop()
-
-    ended = terminal.types(*WITH_KEY)
-    api.start()
-
-    assert ended.code == 1
-    assert "connection refused" in ended.stderr
-    assert "may have been taken" not in ended.stderr
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("BUY", "100"),
-        ("BUY", "100", "AAPL", "--conid", "1"),
-        ("HOLD", "100", "AAPL"),
-        ("BUY", "NaN", "AAPL"),
-        ("BUY", "1e3", "AAPL"),
-        ("BUY", "AAPL"),
-        ("BUY", "100", "AAPL", "--cash-quantity", "500"),
-        ("BUY", "100", "AAPL", "--unknown"),
-        ("BUY", "100", "--unknown"),
-        ("BUY", "--unknown", "AAPL"),
-        ("BUY", "--unknown", "--cash-quantity", "500"),
-        ("BUY", "1,000", "AAPL"),
-        ("BUY", "100", "--conid", "0"),
-        ("BUY", "100", "--conid", "1", "--exchange", "NYSE"),
-        ("BUY", "100", "--conid", "1", "--sec-type", "OPT"),
-        ("BUY", "100", "AAPL", "--type", "LMT", "--limit-price", "inf"),
-        ("BUY", "100", "AAPL", "--type", "STOP"),
-        ("BUY", "100", "AAPL", "--trailing-type", "bps"),
-        ("BUY", "100", "AAPL", "--strike", "high"),
-        ("BUY", "100", "AAPL", "--tif", "WEEK"),
-        ("BUY", "100", "AAPL", "--wait", "forever"),
-        ("BUY", "100", "AAPL", "--timeout", "0"),
-    ],
-)
-def test_what_no_engine_could_take_is_a_usage_error_and_not_sent(
-    words: tuple[str, ...], api: FakeApi, terminal: Terminal
-) -> None:
-    ended = terminal.types("orders", "submit", "DU1111111", *words)
-
-    assert (ended.code, ended.stdout, api.requests) == (2, "", [])
+    assert json.loads(for_programs.stdout)["warning"] == warning

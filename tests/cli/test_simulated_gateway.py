@@ -65,3 +65,16 @@ def test_accounts_are_shared_out_among_the_logins(
 def test_a_login_without_an_account_is_refused() -> None:
     with pytest.raises(ValueError, match="there are 1 accounts for 2 logins, each needs one"):
         simulated_gateway.shares("DU1", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "second"), [(None, None), ("00:00", 0), ("22:00", 79_200), ("23:59", 86_340)]
+)
+def test_the_end_of_the_day_is_a_time(text: str | None, second: int | None) -> None:
+    assert simulated_gateway.second_of_day(text) == second
+
+
+@pytest.mark.parametrize("text", ["24:00", "noon", "22", "22:60"])
+def test_what_is_no_time_of_the_day_is_said(text: str) -> None:
+    with pytest.raises(ValueError, match=f"the day's end is '{text}', needed is a time as 22:00"):
+        simulated_gateway.second_of_day(text)

@@ -12,6 +12,7 @@ import pytest
 
 from engine.gateway.wire.refusals import refusal_code
 from engine.sim import ControlPort, SimConfig, SimGateway
+from engine.sim.faults import FAULTS, PRESETS, Faults
 from tests.cli.terminal import Terminal
 
 WAIT_S = 10
@@ -66,7 +67,7 @@ def test_without_words_every_fault_of_every_login_is_shown(
     assert ended.code == 0
     assert "one  mute_sor  true  struck 0" in lines
     assert "two  mute_sor  false  struck 0" in lines
-    assert len(lines) == 2 * len(simulator.gateways[0].faults.values())
+    assert len(lines) == 2 * len(FAULTS)
 
 
 def test_words_change_faults_and_do_actions_in_their_order(
@@ -95,7 +96,7 @@ def test_words_change_faults_and_do_actions_in_their_order(
     ("words", "message"),
     [
         (("external", "conid=265598", "order_type=LMT"), "external takes account, conid, "),
-        (("external", "conid=265598", "explode"), "explode is neither NAME=VALUE nor an action"),
+        (("external", "conid=265598", "explode"), "explode is neither NAME=VALUE nor one of"),
         (("compete", "mute_sor=3"), "mute_sor is 3, allowed is true or false"),
         (("compete", "external", "conid=1"), "conid is not valid: 1"),
         (("compete", "silence"), "seconds is None, needed is a number of 0 or more"),
@@ -139,6 +140,43 @@ def test_the_refusals_of_the_documentation_are_some_that_an_engine_knows() -> No
     assert [text for text in texts if refusal_code(text, 200) is None] == []
 
 
+def test_a_value_in_percent_is_a_chance_and_clear_takes_everything_back(
+    simulator: Running, terminal: Terminal
+) -> None:
+    command = ("sim", "faults", "--control", simulator.url, "--session", "one")
+
+    given = terminal.types(*command, "lose_sor=5%", "mute_sor=true")
+    chances = dict(simulator.gateways[0].faults.chances)
+    cleared = terminal.types(*command, "clear")
+
+    assert given.stdout.splitlines() == [
+        "one  lose_sor  0  chance 5%  struck 0",
+        "one  mute_sor  true  struck 0",
+    ]
+    assert chances == {"lose_sor": 0.05}
+    assert cleared.stdout == "one  clear  0 faults have a chance\n"
+    assert simulator.gateways[0].faults.values() == Faults().values()
+
+
+def test_a_preset_is_named_like_an_action(simulator: Running, terminal: Terminal) -> None:
+    ended = terminal.types("sim", "faults", "--control", simulator.url, "bad-night")
+
+    wanted = PRESETS["bad-night"]["chances"]
+    assert len(ended.stdout.splitlines()) == 2
+    assert [row.faults.chances for row in simulator.gateways] == [wanted, wanted]
+
+
+def test_the_list_says_what_each_fault_is(simulator: Running, terminal: Terminal) -> None:
+    command = ("sim", "faults", "--control", simulator.url)
+
+    listed = terminal.types(*command, "list")
+    document = json.loads(terminal.types(*command, "list", "--json").stdout)
+
+    assert "  lose_sor  A frame of order updates is lost (a whole number" in listed.stdout
+    assert sorted(document) == sorted(FAULTS)
+    assert document["lose_sor"]["kind"] == "count"
+
+
 def test_an_empty_value_is_none(simulator: Running, terminal: Terminal) -> None:
     simulator.gateways[0].faults.reject_next = "Not today."
 
@@ -150,8 +188,8 @@ def test_an_empty_value_is_none(simulator: Running, terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("explode",), "explode is neither NAME=VALUE nor an action; actions are bulletin, "),
-        (("explode=1",), "explode is no fault; known are"),
+        (("explode",), "explode is neither NAME=VALUE nor one of answer_cancels, "),
+        (("explode=1",), "explode is no fault; `engine sim faults list` shows"),
         (("mute_sor=3",), "mute_sor is 3, allowed is true or false"),
         (("silence", "seconds=x"), "seconds is 'x', needed is a number"),
         (("--session", "three"), "session is three, known are one, two"),

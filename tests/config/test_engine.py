@@ -22,7 +22,14 @@ from engine.config.engine import (
     parse_interval,
 )
 from engine.config.strict_yaml import ConfigError, ConfigProblems
-from engine.domain.values import AccountId, Mode, SessionName
+from engine.domain.values import (
+    AccountId,
+    ExternalPolicy,
+    Mode,
+    OrderPolicy,
+    SessionName,
+    UnprotectedPolicy,
+)
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "engine.yaml"
 
@@ -395,11 +402,12 @@ SECOND = {"name": "second", "gateway": "https://127.0.0.1:5001", "accounts": "[D
             ),
         ),
         (
-            sessions(session(), more="journal: {url: 'postgresql://host/db'}\n"),
+            sessions(session(), more="journal: {url: 'mysql://host/db'}\n"),
             (
-                "3:11: journal.url: found 'postgresql://host/db', needs sqlite:/// and a "
-                "path relative to state_dir, such as sqlite:///journal.db; "
-                "postgresql:// is not available in this version"
+                "3:11: journal.url: found 'mysql://host/db', needs sqlite:/// and a "
+                "path relative to state_dir, such as sqlite:///journal.db, or "
+                "postgresql://user@host/database; its password may come from PGPASSWORD or a "
+                "file that PGPASSFILE names"
             ),
         ),
         (
@@ -481,7 +489,8 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
 
     assert str(caught.value) == (
         "engine.yaml:1:1: found a list, needs a mapping of mode, state_dir, shard, api, metrics, "
-        "journal, risk, market_data, account_aliases, log, pacing, futures_operator, sessions"
+        "journal, risk, market_data, account_aliases, orders, log, pacing, "
+        "futures_operator, sessions"
     )
 
 
@@ -539,8 +548,8 @@ def test_a_wrong_override_is_told_by_the_name_of_its_variable(tmp_path: Path) ->
     assert sorted(problems(tmp_path, SMALL, environ)) == [
         (
             "environment ENGINE__: overrides nothing: allowed here: mode, state_dir, shard, api, "
-            "metrics, journal, risk, market_data, account_aliases, log, pacing, futures_operator, "
-            "sessions"
+            "metrics, journal, risk, market_data, account_aliases, orders, log, pacing, "
+            "futures_operator, sessions"
         ),
         (
             "environment ENGINE__API__PORT: api.port: found 'many', needs a port from 0 to "
@@ -625,3 +634,14 @@ def test_a_fraction_is_never_rounded_into_a_whole_number(tmp_path: Path) -> None
         )
     ]
     assert Decimal("4.0") == 4
+
+
+def test_an_account_has_its_own_choices_whole_or_those_of_all(tmp_path: Path) -> None:
+    orders = "orders: {external: adopt, accounts: {DU1111111: {unprotected: cancel_entry}}}\n"
+
+    found = load(tmp_path, sessions(session(), more=orders)).orders
+
+    assert found.policy_of(AccountId("DU2222222")) == OrderPolicy(external=ExternalPolicy.ADOPT)
+    assert found.policy_of(AccountId("DU1111111")) == OrderPolicy(
+        unprotected=UnprotectedPolicy.CANCEL_ENTRY
+    )

@@ -1,7 +1,7 @@
 """A simulator, and everything of ours that talks to it, in one loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -78,13 +78,12 @@ class Desk:
     client: GatewayClient
     operator: Operator | None = None
 
+    def __post_init__(self) -> None:
+        self.orders = HttpOrderGateway(self.client, operator=self.operator)
+
     @property
     def encoder(self) -> TicketEncoder:
         return TicketEncoder(operator=self.operator)
-
-    @property
-    def orders(self) -> HttpOrderGateway:
-        return HttpOrderGateway(self.client, operator=self.operator)
 
     async def call(self, call: SessionCall, **arguments: Any) -> SessionMessage:
         told: list[SessionMessage] = []
@@ -102,32 +101,41 @@ class Desk:
             assert not isinstance(await self.call(call), CallFailed)
 
     async def place(self, ticket: Ticket, coid: str) -> Outcome:
+        return await self.send(self.encoder.encode(ticket, Coid(coid)), coid)
+
+    async def place_group(self, orders: Sequence[tuple[Ticket, Coid]]) -> Outcome:
+        """Place a group; it is asked about under the id of its first order."""
+        return await self.send(self.encoder.encode_group(orders), orders[0][1])
+
+    async def send(self, body: bytes, coid: str) -> Outcome:
         effect = PlaceAtBroker(
             order_id=OrderId(coid),
             session=SESSION,
-            account=ticket.account,
-            body=self.encoder.encode(ticket, Coid(coid)),
+            account=ACCOUNT,
+            body=body,
             send_by_ns=self.client.clock() + 5_000_000_000,
         )
         return await self._answer(lambda tell: self.orders.place(effect, tell))
 
-    async def reply(self, outcome: Outcome, *, confirmed: bool) -> Outcome:
+    async def reply(self, outcome: Outcome, *, confirmed: bool, coid: str = "1") -> Outcome:
         assert outcome.question is not None
         effect = ReplyAtBroker(
-            order_id=OrderId("1"),
+            order_id=OrderId(coid),
             session=SESSION,
             question_id=outcome.question.question_id,
             confirmed=confirmed,
         )
         return await self._answer(lambda tell: self.orders.reply(effect, tell))
 
-    async def modify(self, ticket: Ticket, broker_order_id: str, terms: Terms) -> Outcome:
+    async def modify(
+        self, ticket: Ticket, broker_order_id: str, terms: Terms, *, leader: Coid | None = None
+    ) -> Outcome:
         effect = ModifyAtBroker(
             order_id=OrderId("1"),
             session=SESSION,
             account=ticket.account,
             broker_order_id=BrokerOrderId(broker_order_id),
-            body=self.encoder.encode_change(ticket, Coid("EXab-1-1-ZZ"), terms),
+            body=self.encoder.encode_change(ticket, Coid("EXab-1-1-ZZ"), terms, leader=leader),
             send_by_ns=self.client.clock() + 5_000_000_000,
         )
         return await self._answer(lambda tell: self.orders.modify(effect, tell))

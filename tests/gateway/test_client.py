@@ -89,14 +89,6 @@ def test_a_request_without_a_body_says_so(certificate: Certificate, method: str)
     assert gateway.seen[0].headers["content-length"] == "0"
 
 
-def test_reads_share_a_connection_and_orders_never_do(certificate: Certificate) -> None:
-    _, reads = ask(certificate, always(http(200, {})), READ, READ, READ)
-    _, orders = ask(certificate, always(http(200, {})), ORDER, ORDER, CANCEL)
-
-    assert (len(reads.seen), reads.connections) == (3, 1)
-    assert (len(orders.seen), orders.connections) == (3, 3)
-
-
 @pytest.mark.parametrize("request_", [ORDER, CANCEL, READ], ids=["place", "cancel", "read"])
 def test_a_request_is_written_once_when_its_connection_breaks(
     certificate: Certificate, request_: Request
@@ -334,7 +326,7 @@ def test_connections_are_made_by_whom_it_is_told(certificate: Certificate) -> No
             return result
 
     assert asyncio.run(run()) == Answer(status=200, body=b"{}")
-    assert [options["force_close"] for options in made] == [False, True]
+    assert [options["force_close"] for options in made] == [False, False, True]
     assert {type(options["ssl"]) for options in made} == {aiohttp.Fingerprint}
 
 

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from structlog.testing import capture_logs
 
-from engine.domain.ports import AmbiguousSymbol, ContractQuery
+from engine.domain.ports import AlgoRule, AmbiguousSymbol, ContractQuery
 from engine.domain.values import ConId, Instrument, Reason, SessionName
 from engine.gateway import instrument as module
 from engine.gateway.client import GatewayClient, TlsPolicy
@@ -31,6 +31,7 @@ AAPL = ConId(265598)
 RULES = "/iserver/contract/265598/info-and-rules"
 DAY_NS = 24 * 3_600 * 1_000_000_000
 Found = Instrument | AmbiguousSymbol | Reason
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -46,11 +47,11 @@ class Clock:
 def look_up(
     certificate: Certificate,
     script: Script,
-    work: Callable[[HttpInstrumentGateway], Awaitable[Found]],
+    work: Callable[[HttpInstrumentGateway], Awaitable[T]],
     *,
     clock: Clock | None = None,
-) -> tuple[Found, list[Seen]]:
-    async def run() -> tuple[Found, list[Seen]]:
+) -> tuple[T, list[Seen]]:
+    async def run() -> tuple[T, list[Seen]]:
         async with raw_gateway(certificate, script) as gateway:
             client = GatewayClient(
                 session=SessionName("main"),
@@ -423,3 +424,39 @@ def test_a_word_of_the_rules_that_nobody_knows_is_reported_once(
     assert [(entry["event"], entry["word"]) for entry in logs] == [
         ("trading_rule_unknown", "stpprt")
     ]
+
+
+ALGOS = "/iserver/contract/265598/algos"
+
+
+def test_a_contracts_algorithms_come_after_the_contract(
+    certificate: Certificate, contract: Any
+) -> None:
+    answers = {
+        RULES: http(200, contract),
+        ALGOS: http(200, {"algos": [{"id": "Twap", "name": "TWAP"}]}),
+    }
+
+    async def work(instruments: HttpInstrumentGateway) -> Any:
+        found = await instruments.algos(AAPL)
+        instruments.forget(AAPL)
+        return found, await instruments.algos(AAPL)
+
+    found, seen = look_up(certificate, by_path(answers), work)
+
+    assert found == ((AlgoRule(name="Twap", parameters=()),),) * 2
+    assert conids(seen) == [RULES, ALGOS] * 2
+
+
+def test_of_a_contract_that_the_broker_does_not_know_no_algorithm_is_asked_for(
+    certificate: Certificate,
+) -> None:
+    found, seen = look_up(
+        certificate,
+        by_path({RULES: http(400, {"error": "no such contract"}), ALGOS: http(503, b"")}),
+        lambda instruments: instruments.algos(AAPL),
+    )
+
+    assert isinstance(found, Reason)
+    assert found.code == "INSTRUMENT_UNKNOWN"
+    assert conids(seen) == [RULES]

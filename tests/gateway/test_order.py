@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from structlog.testing import capture_logs
 
+from engine import metrics
 from engine.domain.messages import (
     CancelAtBroker,
     ModifyAtBroker,
@@ -21,6 +22,8 @@ from engine.domain.values import (
     ClientOrderId,
     Coid,
     ConId,
+    GroupKind,
+    GroupPlace,
     OrderId,
     OrderType,
     Outcome,
@@ -32,7 +35,7 @@ from engine.domain.values import (
     Ticket,
     TimeInForce,
 )
-from engine.gateway.client import GatewayClient
+from engine.gateway.client import Answer, GatewayClient, NoAnswer, Request
 from engine.gateway.order import HttpOrderGateway
 from engine.gateway.wire import Operator, TicketEncoder
 from tests.gateway.raw_gateway import (
@@ -218,6 +221,62 @@ def test_an_order_whose_moment_passed_is_not_sent(certificate: Certificate) -> N
 
     assert [answered.outcome.kind for answered in told] == [OutcomeKind.NOT_SENT]
     assert gateway.seen == []
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("place_answer", "kind"),
+    [(ACK, OutcomeKind.ACK), ({"error": "No trading permissions."}, OutcomeKind.REFUSED)],
+)
+def test_an_answer_after_the_deadline_is_told_once_more_as_late(
+    certificate: Certificate,
+    effect: Effect,
+    place_answer: object,
+    kind: OutcomeKind,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = RECEIPT if effect is CANCEL else place_answer
+    expected = OutcomeKind.ACK if effect is CANCEL else kind
+    request = GatewayClient.request
+
+    async def hurried(client: GatewayClient, asked: Request) -> Answer | NoAnswer:
+        return await request(client, replace(asked, deadline_ms=30))
+
+    monkeypatch.setattr(GatewayClient, "request", hurried)
+    counter = metrics.LATE_ANSWERS.labels(SESSION, expected.value)
+    before = counter._value.get()
+
+    async def run() -> tuple[list[OrderAnswered], int]:
+        told: list[OrderAnswered] = []
+
+        async def script(_seen: Seen, _stream: Stream) -> bytes:
+            await until_many(told, 1)
+            return http(200, answer)
+
+        async with (
+            raw_gateway(certificate, script) as gateway,
+            client_of(gateway.url, certificate) as client,
+        ):
+            perform(client, effect, told)
+            await until_many(told, 2)
+            return told, len(gateway.seen)
+
+    with capture_logs() as logs:
+        told, requests = asyncio.run(run())
+
+    [given_up, late] = told
+    assert (given_up.late, given_up.outcome) == (
+        False,
+        Outcome(
+            kind=OutcomeKind.IN_DOUBT,
+            reason=Reason(code="TIMEOUT", message="no answer within 30 ms"),
+        ),
+    )
+    assert (late.late, late.order_id, late.step) == (True, ORDER_ID, given_up.step)
+    assert (late.outcome.kind, late.outcome.http_status) == (expected, 200)
+    assert requests == 1
+    assert counter._value.get() == before + 1
+    assert [entry["event"] for entry in logs] == ["order_answered_late"]
 
 
 def test_a_modify_is_sent_byte_for_byte_to_the_orders_own_address(
@@ -413,6 +472,117 @@ def test_a_prompt_without_the_wanted_option_is_left_alone(certificate: Certifica
         "PROMPT_UNSUPPORTED"
     ]
     assert gateway.seen == []
+
+
+BRACKET_BODY = TicketEncoder().encode_group(
+    [
+        (
+            replace(
+                TICKET,
+                side=side,
+                group=GroupPlace(kind=GroupKind.BRACKET, leader=ORDER_ID, index=index, size=2),
+            ),
+            coid,
+        )
+        for index, (side, coid) in enumerate(((Side.BUY, COID), (Side.SELL, Coid("EXab-1-2-ZZ"))))
+    ]
+)
+ASKED_TWICE = [
+    {"id": "99-a", "message": ["Sure?"], "messageIds": ["o163"]},
+    {"id": "99-b", "message": ["Really?"], "messageIds": ["o382"]},
+]
+ENTRY_ROW = {"order_id": "77", "local_order_id": COID, "order_status": "Submitted"}
+EXIT_ROW = {"order_id": "78", "order_status": "PreSubmitted"}
+
+
+def converse(
+    certificate: Certificate, answers: list[bytes | None], *, confirmed: bool = True
+) -> tuple[list[OrderAnswered], list[tuple[str, bytes]]]:
+    """Place a bracket, answer its question, and return what was told and asked."""
+    script = iter(answers)
+
+    async def answer(_seen: Seen, _stream: Stream) -> bytes | None:
+        return next(script)
+
+    async def run() -> tuple[list[OrderAnswered], list[tuple[str, bytes]]]:
+        told: list[OrderAnswered] = []
+        async with (
+            raw_gateway(certificate, answer) as gateway,
+            client_of(gateway.url, certificate) as client,
+        ):
+            orders = HttpOrderGateway(client)
+            orders.place(replace(PLACE, body=BRACKET_BODY), told.append)
+            await until_many(told, 1)
+            question = told[0].outcome.question
+            assert question is not None
+            orders.reply(
+                replace(REPLY, question_id=question.question_id, confirmed=confirmed), told.append
+            )
+            await until_many(told, 2)
+            return told, [(seen.target, seen.body) for seen in gateway.seen]
+
+    return asyncio.run(run())
+
+
+def test_the_answer_to_a_reply_is_read_as_that_of_the_group_it_was_asked_about(
+    certificate: Certificate,
+) -> None:
+    told, _ = converse(certificate, [http(200, ASKED_TWICE[:1]), http(200, [EXIT_ROW, ENTRY_ROW])])
+
+    outcome = told[1].outcome
+    assert (told[1].step, outcome.kind, outcome.broker_order_id) == (
+        Step.REPLY, OutcomeKind.ACK, "77",
+    )  # fmt: skip
+    assert [row.broker_order_id for row in outcome.rows] == ["78", "77"]
+
+
+def test_a_group_that_is_asked_about_order_by_order_is_answered_so(
+    certificate: Certificate,
+) -> None:
+    told, asked = converse(
+        certificate,
+        [http(200, ASKED_TWICE), http(200, [ENTRY_ROW]), http(200, [EXIT_ROW])],
+    )
+
+    outcome = told[1].outcome
+    assert (outcome.kind, outcome.broker_order_id) == (OutcomeKind.ACK, "77")
+    assert [row.broker_order_id for row in outcome.rows] == ["77", "78"]
+    assert outcome.http_status == 200
+    assert [target for target, _ in asked[1:]] == [
+        "/v1/api/iserver/reply/99-a",
+        "/v1/api/iserver/reply/99-b",
+    ]
+
+
+def test_a_group_that_is_asked_about_order_by_order_is_declined_so(
+    certificate: Certificate,
+) -> None:
+    no = http(200, {"error": "Order not confirmed "})
+
+    told, asked = converse(certificate, [http(200, ASKED_TWICE), no, no], confirmed=False)
+
+    assert told[1].outcome.kind is OutcomeKind.REFUSED
+    assert [body for _, body in asked[1:]] == [b'{"confirmed":false}'] * 2
+
+
+@pytest.mark.parametrize("first", [None, http(503, {"error": "Service Unavailable"})])
+def test_after_a_doubtful_answer_no_more_questions_of_a_group_are_answered(
+    certificate: Certificate, first: bytes | None
+) -> None:
+    told, asked = converse(certificate, [http(200, ASKED_TWICE), first])
+
+    assert told[1].outcome.kind is OutcomeKind.IN_DOUBT
+    assert len(asked) == 2
+
+
+def test_a_second_answer_that_breaks_off_leaves_doubt_with_the_rows_of_the_first(
+    certificate: Certificate,
+) -> None:
+    told, _ = converse(certificate, [http(200, ASKED_TWICE), http(200, [ENTRY_ROW]), None])
+
+    outcome = told[1].outcome
+    assert outcome.kind is OutcomeKind.IN_DOUBT
+    assert [row.broker_order_id for row in outcome.rows] == ["77"]
 
 
 def test_a_failure_of_our_own_leaves_doubt(certificate: Certificate) -> None:

@@ -2,6 +2,7 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,22 @@ from engine.domain.messages import (
     FundsRead,
     LedgerRead,
     OrdersRead,
+    OrderStatusRead,
     PositionsRead,
     ProfitRead,
     SessionCall,
     SessionMessage,
     TradesRead,
 )
-from engine.domain.values import AccountId
+from engine.domain.values import (
+    AccountId,
+    BrokerOrderId,
+    BrokerStatus,
+    ConId,
+    OrderRow,
+    OrderType,
+    Side,
+)
 from engine.gateway.pacing import Limit
 from engine.gateway.session import HttpSessionGateway
 from tests.gateway.raw_gateway import (
@@ -62,6 +72,7 @@ def gateway_script(data: Path) -> Script:
             "/portfolio/accounts": http(200, [{"id": "DU1234567"}]),
             "/iserver/questions/suppress": http(200, {"status": "submitted"}),
             "/iserver/account/orders": recorded("orders.json"),
+            "/iserver/account/order/status/245323648": recorded("order_status.json"),
             "/iserver/account/trades": recorded("trades.json"),
             "/portfolio2/DU1234567/positions": recorded("positions2.json"),
             "/portfolio/DU1234567/summary": recorded("summary.json"),
@@ -107,7 +118,18 @@ def call(
         ),
         (CallGateway(call=C.ORDERS), "GET /iserver/account/orders", b""),
         (CallGateway(call=C.ORDERS, force=True), "GET /iserver/account/orders?force=true", b""),
-        (CallGateway(call=C.TRADES), "GET /iserver/account/trades?days=7", b""),
+        (
+            CallGateway(call=C.ORDERS, account=ACCOUNT),
+            "GET /iserver/account/orders?accountId=DU1234567",
+            b"",
+        ),
+        (
+            CallGateway(call=C.ORDER_STATUS, broker_order_id=BrokerOrderId("245323648")),
+            "GET /iserver/account/order/status/245323648",
+            b"",
+        ),
+        (CallGateway(call=C.TRADES), "GET /iserver/account/trades", b""),
+        (CallGateway(call=C.TRADES, force=True), "GET /iserver/account/trades?days=7", b""),
         (
             CallGateway(call=C.POSITIONS, account=ACCOUNT),
             "GET /portfolio2/DU1234567/positions",
@@ -203,6 +225,49 @@ def test_a_tickle_keeps_the_token_for_the_stream(
     assert asyncio.run(run()) == "bb665d0f9a0a4a8d9a3f3b6d6a1c6d5e"
 
 
+def test_the_status_of_an_order_is_told_as_a_row_of_it(
+    certificate: Certificate, gateway_script: Script
+) -> None:
+    name = BrokerOrderId("245323648")
+
+    told, _ = call(
+        certificate, gateway_script, CallGateway(call=C.ORDER_STATUS, broker_order_id=name)
+    )
+
+    row = OrderRow(
+        account=ACCOUNT,
+        broker_order_id=name,
+        conid=ConId(265598),
+        side=Side.BUY,
+        total_quantity=Decimal(10),
+        filled_quantity=Decimal(3),
+        average_price=Decimal("149.98"),
+        status=BrokerStatus.SUBMITTED,
+        symbol="AAPL",
+        order_type=OrderType.LMT,
+        limit_price=Decimal(150),
+        tif="GTC",
+    )
+    assert told == [OrderStatusRead(row=row)]
+
+
+@pytest.mark.parametrize(
+    ("status", "text"), [(400, "OrderID 7 doesn't exist"), (503, "Unavailable")]
+)
+def test_a_status_that_is_refused_is_no_answer(
+    certificate: Certificate, status: int, text: str
+) -> None:
+    script = by_path({"/iserver/account/order/status/7": http(status, {"error": text})})
+
+    (told,), _ = call(
+        certificate, script, CallGateway(call=C.ORDER_STATUS, broker_order_id=BrokerOrderId("7"))
+    )
+
+    assert isinstance(told, CallFailed)
+    assert (told.call, told.failure.kind) == (C.ORDER_STATUS, FailureKind.SERVER_ERROR)
+    assert text in told.failure.message
+
+
 def test_unreadable_rows_are_counted_and_logged_and_the_others_told(
     certificate: Certificate, data: Path
 ) -> None:
@@ -228,7 +293,7 @@ def test_unreadable_rows_are_counted_and_logged_and_the_others_told(
         False,
     )
     assert isinstance(traded, TradesRead)
-    assert len(traded.executions) == 1
+    assert (len(traded.executions), traded.complete) == (1, False)
     assert counter._value.get() - before == 2
     assert [(one["event"], one["call"], one["count"], one["detail"]) for one in logs] == [
         ("rows_left_unread", "orders", 1, "orderId and order_id missing"),

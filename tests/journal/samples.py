@@ -11,7 +11,7 @@ from engine.domain.messages import (
     Step,
     SubmitOrder,
 )
-from engine.domain.ports import Committed, Entry, NotCommitted
+from engine.domain.ports import Committed, Entry, Journal, NotCommitted
 from engine.domain.values import (
     AccountId,
     Answer,
@@ -34,7 +34,6 @@ from engine.domain.values import (
     make_coid,
     make_order_id,
 )
-from engine.journal import SqliteJournal
 
 ACCOUNT = AccountId("DU1111111")
 
@@ -100,7 +99,7 @@ def entry(message: JournalMessage, *, at_ns: int = 1_750_000_000_000_000_000) ->
             return Entry(at_ns=at_ns, account=ACCOUNT, order_id=order_id, message=message)
 
 
-async def append(journal: SqliteJournal, *entries: Entry) -> list[Committed | NotCommitted]:
+async def append(journal: Journal, *entries: Entry) -> list[Committed | NotCommitted]:
     """Append, wait until the last one is answered, and return the answers as they came."""
     answers: list[Committed | NotCommitted] = []
     answered = asyncio.Event()

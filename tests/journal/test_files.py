@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from engine.journal import JournalLocked, JournalUnsupported
-from engine.journal.files import FileLock, create_private, refuse_network_file_system
+from engine.journal.files import (
+    FileLock,
+    Reserve,
+    create_private,
+    refuse_network_file_system,
+    sync_file,
+)
 
 
 def test_a_lock_is_held_once_and_can_be_had_after_its_release(tmp_path: Path) -> None:
@@ -84,3 +90,42 @@ def test_of_two_mounts_on_one_place_the_later_counts(tmp_path: Path) -> None:
 
 def test_a_system_without_a_table_of_mounts_is_not_checked(tmp_path: Path) -> None:
     refuse_network_file_system(tmp_path, mounts=tmp_path / "none")
+
+
+def test_a_reserve_is_real_room_and_is_given_once(tmp_path: Path) -> None:
+    file = tmp_path / "journal.db.reserve"
+    reserve = Reserve(file, 3 << 20)
+
+    assert reserve.make() is True
+    assert file.stat().st_blocks * 512 >= 3 << 20, "it is written, not only promised"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert reserve.make() is True
+    assert (reserve.give(), reserve.give()) == (True, False)
+    assert not file.exists()
+
+
+def test_a_reserve_that_was_cut_off_is_completed(tmp_path: Path) -> None:
+    file = tmp_path / "journal.db.reserve"
+    file.write_bytes(b"half")
+
+    assert Reserve(file, 5000).make() is True
+    assert file.stat().st_size == 5000
+
+
+def test_room_that_is_not_there_is_not_kept_in_part(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path / "none" / "journal.db.reserve", 5000)
+
+    assert reserve.make() is False
+
+
+def test_the_content_of_a_file_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, synced = tmp_path / "content", list[str]()
+    file.write_bytes(b"content")
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    sync_file(file)
+
+    assert synced == [str(file)]

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import stat
@@ -8,40 +9,34 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from engine import metrics
-from engine.domain.messages import CancelOrder, EngineStarted, HaltScope, NoticeSeen
-from engine.domain.ports import Committed, Entry, Journal, NotCommitted, Recorded
-from engine.domain.values import (
-    AccountId,
-    OrderId,
-    Scope,
-    ScopeKind,
-    SessionName,
-    TradingState,
-    make_order_id,
-)
-from engine.domain.views import EventView
-from engine.journal import JournalCorrupt, JournalError, JournalLocked, JournalUnsupported
-from engine.journal.codec import encode
+from engine.domain.messages import CancelOrder, NoticeSeen
+from engine.domain.ports import Committed, Entry, NotCommitted, Snapshot
+from engine.domain.values import OrderId, SessionName
+from engine.journal import JournalCorrupt, JournalError, JournalLocked, JournalUnsupported, sqlite
 from engine.journal.sqlite import SqliteJournal
-from tests.journal.samples import ACCOUNT, acknowledged, append, attempt, entry, questioned, submit
+from tests.journal.contract import JournalContract, replayed
+from tests.journal.samples import append, attempt, entry, submit
 
 REPOSITORY = Path(__file__).parents[2]
+ROOM: Final = 4096
+"""What the tests keep of the disk: a real reserve takes its time to be written."""
 
 
 def using(path: Path, work: Callable[[SqliteJournal], Awaitable[None]]) -> None:
     """Open the journal, work with it on a loop, and close it."""
 
     async def run() -> None:
-        journal = SqliteJournal.open(path)
+        journal = SqliteJournal.open(path, reserve_bytes=ROOM)
         try:
             await work(journal)
         finally:
@@ -69,80 +64,42 @@ def sample(name: str) -> float:
     return value
 
 
-def test_entries_are_committed_in_order_and_come_back_after_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    start = entry(EngineStarted(version="1.0", mode="paper"))
-    entries = [start, *(entry(make(1)) for make in (submit, attempt, questioned, acknowledged))]
+class SqlitePlace:
+    """A journal in a file of its own."""
 
-    async def first(journal: SqliteJournal) -> None:
-        assert journal.replay() == ()
-        assert journal.last_seq == 0
-        assert await append(journal, *entries) == [Committed(seq=seq) for seq in range(1, 6)]
-        assert journal.last_seq == 5
-        assert journal.replay() == ()  # only what was there before this start
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-    async def second(journal: SqliteJournal) -> None:
-        assert journal.last_seq == 5
-        assert await append(journal, entry(attempt(2))) == [Committed(seq=6)]
-        assert journal.replay() == tuple(
-            Recorded(seq=seq, entry=one) for seq, one in enumerate(entries, start=1)
-        )
+    async def open(self) -> SqliteJournal:
+        return SqliteJournal.open(self.path, reserve_bytes=ROOM)
 
-    using(path, first)
-    using(path, second)
+    def change(self, seq: int, column: str, value: object) -> None:
+        with database(self.path) as connection:
+            connection.execute(f"UPDATE records SET {column} = ? WHERE seq = ?", (value, seq))
 
+    def remove(self, seq: int) -> None:
+        with database(self.path) as connection:
+            connection.execute("DELETE FROM records WHERE seq = ?", (seq,))
 
-def test_records_of_an_order_or_an_account_are_found_while_running(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    fill(path, 2)
-    other = AccountId("DU2222222")
-    halt = HaltScope(
-        scope=Scope(kind=ScopeKind.ACCOUNT, key=other),
-        level=TradingState.HALT,
-        reason="drill",
-        by="ops",
-    )
-    entries = [
-        entry(submit(1)),
-        replace(entry(halt), account=other),
-        replace(entry(attempt(1)), account=other),
-        entry(EngineStarted(version="1.0", mode="paper")),
-        entry(acknowledged(1)),
-    ]
+    def spoil_snapshot(self) -> None:
+        newest = self._snapshots()[-1]
+        content = bytearray(newest.read_bytes())
+        content[-1] ^= 1
+        newest.write_bytes(content)
 
-    async def work(journal: SqliteJournal) -> None:
-        await append(journal, *entries)
-        order_id = make_order_id(1, 1)
+    def snapshots(self) -> int:
+        return len(self._snapshots())
 
-        of_order = await journal.records(order_id=order_id)
-        of_account = await journal.records(account=other)
-        of_both = await journal.records(account=other, order_id=order_id)
-
-        assert [one.seq for one in of_order] == [1, 3, 5, 7]
-        assert [one.entry for one in of_order][1:] == [entries[0], entries[2], entries[4]]
-        assert [(one.seq, one.entry) for one in of_account] == [(4, entries[1]), (5, entries[2])]
-        assert of_both == (of_account[1],)
-        assert await journal.records(order_id=OrderId("1-99")) == ()
-
-    using(path, work)
+    def _snapshots(self) -> list[Path]:
+        return sorted(self.path.parent.glob("journal.db.snapshot*"))
 
 
-def test_a_record_is_read_back_as_soon_as_it_is_durable(tmp_path: Path) -> None:
-    async def work(journal: SqliteJournal) -> None:
-        found: list[Recorded] = []
-        answered = asyncio.Event()
+class TestSqlite(JournalContract):
+    """What every journal keeps."""
 
-        async def read() -> None:
-            found.extend(await journal.records(order_id=make_order_id(1, 1)))
-            answered.set()
-
-        tasks = []
-        journal.append(entry(submit(1)), lambda _result: tasks.append(asyncio.create_task(read())))
-        await answered.wait()
-
-        assert [one.entry for one in found] == [entry(submit(1))]
-
-    using(tmp_path / "journal.db", work)
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> SqlitePlace:
+        return SqlitePlace(tmp_path / "journal.db")
 
 
 def test_a_journal_of_an_older_version_gets_the_indexes_that_it_lacks(tmp_path: Path) -> None:
@@ -165,31 +122,6 @@ def test_a_journal_of_an_older_version_gets_the_indexes_that_it_lacks(tmp_path: 
         "records_of_order",
         "records_of_account",
     ]
-
-
-def test_the_journal_is_the_port_that_the_domain_asks_for(tmp_path: Path) -> None:
-    async def work(journal: SqliteJournal) -> None:
-        port: Journal = journal
-        assert port.epoch == 1
-
-    using(tmp_path / "journal.db", work)
-
-
-def test_every_start_begins_a_new_epoch(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    epochs = []
-
-    async def work(journal: SqliteJournal) -> None:
-        epochs.append(journal.epoch)
-        await append(journal, entry(attempt(1)))
-
-    for _ in range(3):
-        using(path, work)
-
-    with database(path) as connection:
-        rows = connection.execute("SELECT seq, epoch FROM records").fetchall()
-    assert epochs == [1, 2, 3]
-    assert rows == [(1, 1), (2, 2), (3, 3)]
 
 
 def test_what_waits_is_committed_in_one_transaction(tmp_path: Path) -> None:
@@ -226,40 +158,30 @@ def test_what_waits_is_committed_in_one_transaction(tmp_path: Path) -> None:
     assert sample("engine_journal_records_total") == records + 100
 
 
+def test_what_one_turn_of_the_loop_appended_is_one_transaction(tmp_path: Path) -> None:
+    """The writer waits for nothing and could begin with the first entry alone."""
+
+    async def work(journal: SqliteJournal) -> None:
+        for turn in range(20):
+            loop = asyncio.get_running_loop()
+            done = loop.create_future()
+            journal.append(entry(submit(turn)), lambda _answer: None)
+            time.sleep(0.001)  # noqa: ASYNC251 - the writer must have the time to wake up
+            journal.append(entry(attempt(turn)), done.set_result)
+            await done
+
+    commits = sample("engine_journal_commit_seconds_count")
+    using(tmp_path / "journal.db", work)
+
+    assert sample("engine_journal_commit_seconds_count") == commits + 20
+
+
 def test_every_commit_is_synced(tmp_path: Path) -> None:
     async def work(journal: SqliteJournal) -> None:
         def pragma(name: str) -> object:
             return journal._connection.execute(f"PRAGMA {name}").fetchone()[0]
 
         assert (pragma("journal_mode"), pragma("synchronous")) == ("wal", 2)
-
-    using(tmp_path / "journal.db", work)
-
-
-def test_events_are_read_without_gaps_while_others_are_written(tmp_path: Path) -> None:
-    async def work(journal: SqliteJournal) -> None:
-        writing = asyncio.create_task(
-            append(journal, *(entry(attempt(number)) for number in range(1, 501)))
-        )
-        seen: list[EventView] = []
-        while len(seen) < 500:
-            page = await journal.read(after_seq=len(seen), limit=7)
-            assert len(page) <= 7
-            seen += page
-            await asyncio.sleep(0)
-        await writing
-
-        assert [event.seq for event in seen] == list(range(1, 501))
-        assert seen[41] == EventView(
-            seq=42,
-            at_ns=1_750_000_000_000_000_000,
-            type="ATTEMPT",
-            account=ACCOUNT,
-            order_id=OrderId("1-1A"),
-            body=encode(attempt(42)),
-        )
-        assert await journal.read(after_seq=500, limit=7) == ()
-        assert await journal.read(after_seq=9000, limit=7) == ()
 
     using(tmp_path / "journal.db", work)
 
@@ -275,7 +197,7 @@ CHILD = textwrap.dedent(
     log.configure()
 
     async def run():
-        journal = SqliteJournal.open(Path(sys.argv[1]))
+        journal = SqliteJournal.open(Path(sys.argv[1]), reserve_bytes=4096)
         def done(answer):
             sys.stdout.write(f"{answer.seq}\\n")
             sys.stdout.flush()
@@ -310,10 +232,10 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
             acknowledgements.append(seen + [int(line) for line in rest if line.endswith(b"\n")])
 
     async def work(journal: SqliteJournal) -> None:
-        replayed = journal.replay()
+        records = await replayed(journal)
         assert journal.epoch == 4
-        assert [one.seq for one in replayed] == list(range(1, len(replayed) + 1))
-        found = {one.seq for one in replayed}
+        assert [one.seq for one in records] == list(range(1, len(records) + 1))
+        found = {one.seq for one in records}
         for acknowledged_seqs in acknowledgements:
             assert len(acknowledged_seqs) >= 60
             assert found.issuperset(acknowledged_seqs)
@@ -337,7 +259,13 @@ def test_a_journal_is_open_once(tmp_path: Path) -> None:
 
 def test_files_are_private(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    names = ("journal.db", "journal.db-shm", "journal.db-wal", "journal.db.lock")
+    names = (
+        "journal.db",
+        "journal.db-shm",
+        "journal.db-wal",
+        "journal.db.lock",
+        "journal.db.reserve",
+    )
     modes: dict[str, int] = {}
 
     async def work(journal: SqliteJournal) -> None:
@@ -409,7 +337,7 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path: Path) ->
     outcomes: Counter[str] = Counter()
 
     async def work(journal: SqliteJournal) -> None:
-        assert [one.entry for one in journal.replay()] == [
+        assert [one.entry for one in await replayed(journal)] == [
             entry(attempt(number)) for number in range(1, 21)
         ]
 
@@ -444,42 +372,6 @@ def test_a_damaged_journal_can_be_opened_again_once_restored(tmp_path: Path) -> 
     using(path, work)
 
 
-def test_a_full_disk_fails_the_journal_for_good(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    expected = NotCommitted.__name__
-    large = b"x" * 100_000
-
-    async def work(journal: SqliteJournal) -> None:
-        assert await append(journal, entry(attempt(1))) == [Committed(seq=1)]
-        connection = journal._connection
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {pages}")
-
-        failed = await append(journal, entry(submit(2, body=large)), entry(attempt(2)))
-        connection.execute("PRAGMA max_page_count = 1000000")  # room again is no cure
-        later = await append(journal, entry(attempt(3)))
-
-        reasons = {(one.reason.code, one.reason.message) for one in failed + later
-                   if isinstance(one, NotCommitted)}  # fmt: skip
-        assert [type(one).__name__ for one in failed + later] == [expected] * 3
-        assert reasons == {
-            (
-                "JOURNAL_UNAVAILABLE",
-                "the journal cannot be written: database or disk is full",
-            )
-        }
-        assert journal.last_seq == 1
-        assert sample("engine_journal_failed") == 1
-        assert len(await journal.read(after_seq=0, limit=10)) == 1
-
-    async def after(journal: SqliteJournal) -> None:
-        assert sample("engine_journal_failed") == 0
-        assert await append(journal, entry(attempt(3))) == [Committed(seq=2)]
-
-    using(path, work)
-    using(path, after)
-
-
 def test_a_writer_whose_epoch_is_over_cannot_commit(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
 
@@ -506,7 +398,7 @@ def test_a_backlog_refuses_new_orders_and_keeps_the_story_of_old_ones(tmp_path: 
     began = threading.Event()
 
     async def work(journal: SqliteJournal) -> None:
-        journal._queue_records_max = 4
+        journal._backlog.records_max = 4
         journal._connection.set_trace_callback(lambda _statement: began.set())
         with database(path) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -540,7 +432,7 @@ def test_a_backlog_leaves_out_what_was_only_observed(tmp_path: Path) -> None:
     notice = NoticeSeen(session=SessionName("main"), kind="bulletin", notice_id="7", text="Closed")
 
     async def work(journal: SqliteJournal) -> None:
-        journal._queue_records_max = 2
+        journal._backlog.records_max = 2
         journal._connection.set_trace_callback(lambda _statement: began.set())
         with database(path) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -569,7 +461,7 @@ def test_a_backlog_without_end_fails_the_journal(tmp_path: Path) -> None:
     began = threading.Event()
 
     async def work(journal: SqliteJournal) -> None:
-        journal._queue_records_max = 2
+        journal._backlog.records_max = 2
         journal._connection.set_trace_callback(lambda _statement: began.set())
         with database(path) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -593,64 +485,10 @@ def test_a_backlog_without_end_fails_the_journal(tmp_path: Path) -> None:
     using(path, work)
 
 
-def test_a_record_that_cannot_be_written_fails_alone(tmp_path: Path) -> None:
-    async def work(journal: SqliteJournal) -> None:
-        broken = CancelOrder(order_id=OrderId("1-1"), cause="\ud800")
-
-        (answer,) = await append(journal, entry(broken))
-
-        assert isinstance(answer, NotCommitted)
-        assert answer.reason.code == "JOURNAL_BAD_RECORD"
-        assert await append(journal, entry(attempt(1))) == [Committed(seq=1)]
-
-    using(tmp_path / "journal.db", work)
-
-
-def test_one_failing_callback_does_not_keep_the_next_from_its_answer(tmp_path: Path) -> None:
-    problems: list[object] = []
-
-    def fail(_answer: Committed | NotCommitted) -> None:
-        message = "an actor's bug"
-        raise ValueError(message)
-
-    async def work(journal: SqliteJournal) -> None:
-        asyncio.get_running_loop().set_exception_handler(
-            lambda _loop, context: problems.append(str(context["exception"]))
-        )
-        journal.append(entry(attempt(1)), fail)
-
-        assert await append(journal, entry(attempt(2))) == [Committed(seq=2)]
-
-    using(tmp_path / "journal.db", work)
-
-    assert problems == ["an actor's bug"]
-
-
-def test_closing_commits_what_waits_and_then_takes_no_more(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-
-    async def run() -> None:
-        journal = SqliteJournal.open(path)
-        answers: list[Committed | NotCommitted] = []
-        for number in range(1, 2501):
-            journal.append(entry(attempt(number)), answers.append)
-        await journal.close()
-        assert answers == [Committed(seq=seq) for seq in range(1, 2501)]
-
-        (late,) = await append(journal, entry(attempt(2501)))
-        assert isinstance(late, NotCommitted)
-        assert late.reason.message == "the journal is closed"
-        await journal.close()  # once more does nothing
-
-    asyncio.run(run())
-
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["journal.db", "journal.db.lock"]
-
-
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
-        ("PRAGMA user_version = 2", "has the schema 2, this version of the engine reads 1"),
+        ("PRAGMA user_version = 3", "has the schema 3, this version of the engine reads 1 to 2"),
         ("PRAGMA application_id = 7", "is a database, but no journal of this engine"),
     ],
 )
@@ -690,9 +528,158 @@ def test_a_record_of_a_newer_version_is_named_at_replay(
 
     async def work(journal: SqliteJournal) -> None:
         with pytest.raises(JournalUnsupported) as caught:
-            journal.replay()
+            await replayed(journal)
         assert str(caught.value).startswith(
             f"{path}: record 1 is a record of the type 'SPLIT', this version knows INTENT, "
         )
 
     using(path, work)
+
+
+def test_a_closed_journal_leaves_its_file_its_lock_and_its_reserve(tmp_path: Path) -> None:
+    fill(tmp_path / "journal.db", 3)
+
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "journal.db",
+        "journal.db.lock",
+        "journal.db.reserve",
+    ]
+
+
+@pytest.mark.parametrize("loss", ["removed", "emptied", "an older copy"])
+def test_a_snapshot_without_the_records_that_it_was_made_of_is_the_sign_of_a_lost_journal(
+    tmp_path: Path, loss: str
+) -> None:
+    path, older = tmp_path / "journal.db", tmp_path / "older"
+
+    async def more(journal: SqliteJournal) -> None:
+        await append(journal, entry(attempt(1)), entry(attempt(2)))
+        seq = journal.last_seq
+        await journal.save_snapshot(Snapshot(seq=seq, body=b"%d" % seq))
+
+    using(path, more)
+    shutil.copy(path, older)
+    using(path, more)
+    path.unlink()
+    if loss == "emptied":
+        path.touch()
+    elif loss == "an older copy":
+        shutil.copy(older, path)
+
+    with pytest.raises(JournalCorrupt, match="record 4 is damaged: it is missing, and the snapsho"):
+        SqliteJournal.open(path, reserve_bytes=ROOM)
+    for snapshot in tmp_path.glob("journal.db.snapshot-*"):
+        snapshot.unlink()
+
+    fill(path, 1)  # That was meant.
+
+
+class FailingSync:
+    """A connection whose next fsync fails, as SQLite says it; there is no disk that does."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.broken = True
+
+    def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+        if self.broken and statement == "COMMIT":
+            self.broken = False
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            raise error
+        return self._connection.execute(statement, *arguments)
+
+    def executemany(self, statement: str, rows: Any) -> sqlite3.Cursor:
+        return self._connection.executemany(statement, rows)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_a_failed_fsync_is_the_end_and_is_never_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+
+    async def work(journal: SqliteJournal) -> None:
+        await append(journal, entry(attempt(1)))
+        failing: Any = FailingSync(journal._connection)
+        journal._connection = failing
+
+        (refused,) = await append(journal, entry(attempt(2)))
+        (later,) = await append(journal, entry(attempt(3)))
+
+        assert isinstance(refused, NotCommitted)
+        assert refused.reason.code == "JOURNAL_UNAVAILABLE"
+        assert refused.reason.message == "the journal cannot be written: disk I/O error"
+        assert later == refused
+        assert not failing.broken
+        assert sample("engine_journal_failed") == 1
+
+    async def after(journal: SqliteJournal) -> None:
+        assert sample("engine_journal_failed") == 0
+        assert journal.last_seq == 1
+
+    using(path, work)
+    using(path, after)
+
+
+class Folding:
+    """A connection whose checkpoints fail while the journal is used."""
+
+    def __init__(self, inner: sqlite3.Connection, code: int) -> None:
+        self._inner = inner
+        self._code = code
+        self.folded = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def execute(self, statement: str, *values: Any) -> Any:
+        if "wal_checkpoint(PASSIVE)" in statement:
+            self.folded += 1
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = self._code
+            raise error
+        return self._inner.execute(statement, *values)
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"),
+    [
+        (sqlite3.SQLITE_IOERR_FSYNC, "JOURNAL_UNAVAILABLE"),
+        (sqlite3.SQLITE_FULL, "JOURNAL_FULL"),
+    ],
+)
+def test_a_log_that_cannot_be_folded_into_the_file_is_noticed(
+    tmp_path: Path, code: int, refused: str
+) -> None:
+    async def scene() -> None:
+        journal = SqliteJournal.open(tmp_path / "journal.db", reserve_bytes=4096)
+        journal._connection = Folding(journal._connection, code)  # type: ignore[assignment] # a disk that fails
+
+        (first,) = await append(journal, entry(submit(1)))
+        (second,) = await append(journal, entry(submit(2)))
+        await journal.close()
+
+        assert first == Committed(seq=1)
+        assert isinstance(second, NotCommitted)
+        assert second.reason.code == refused
+
+    asyncio.run(scene())
+
+
+def test_the_log_is_folded_after_so_many_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "LOG_PAGES", 200)
+    file = tmp_path / "journal.db"
+
+    async def scene() -> None:
+        journal = SqliteJournal.open(file, reserve_bytes=4096)
+        for number in range(1, 101):
+            await append(journal, entry(submit(number, body=b"x" * 10_000)))
+
+        assert file.stat().st_size > 500_000
+        assert (tmp_path / "journal.db-wal").stat().st_size < 2_000_000
+        await journal.close()
+
+    asyncio.run(scene())

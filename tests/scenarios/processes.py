@@ -35,7 +35,7 @@ defaults:
   position: {{max_qty: 5_000, max_notional: {{abs: 2_000_000}}}}
   working: {{max_total: 50, max_per_conid_side: 15}}
   instruments: {{allow_sec_types: [STK]}}
-  broker_messages: {{o10151: accept, o163: accept, default: decline}}
+  broker_messages: {{o10151: accept, o163: accept, o10331: accept, default: decline}}
 """
 
 
@@ -48,7 +48,13 @@ def risk_file(folder: Path, *, version: int = 1, max_qty: int = 100, approved_by
 
 
 def config_file(
-    folder: Path, *, gateway: str, tls: dict[str, str], accounts: Any = "all", pace_ms: int = 100
+    folder: Path,
+    *,
+    gateway: str,
+    tls: dict[str, str],
+    accounts: Any = "all",
+    pace_ms: int = 100,
+    journal_url: str | None = None,
 ) -> Path:
     file = folder / "engine.yaml"
     config = {
@@ -57,6 +63,7 @@ def config_file(
         "api": {"port": 0},
         "metrics": {"port": 0},
         "risk": {"file": "risk.yaml"},
+        "journal": {} if journal_url is None else {"url": journal_url},
         "market_data": {"subscriptions": [AAPL]},
         "pacing": {"orders_interval_ms": pace_ms, "trades_interval_ms": pace_ms},
         "sessions": [
@@ -127,14 +134,13 @@ class EngineProcess:
         self.folder = config.parent
         self._log = self.folder / f"engine-{time.monotonic_ns()}.log"
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "engine", "run", "--config", str(config)],
-                stderr=log,
-                stdout=log,
-            )
+            self.process = subprocess.Popen(self._command(config), stderr=log, stdout=log)
         started = until(self._find_start)
         self.url, self.metrics_url = started["url"], started["metrics_url"]
         self.token = (self.folder / "state" / "token").read_text().strip()
+
+    def _command(self, config: Path) -> list[str]:
+        return [sys.executable, "-m", "engine", "run", "--config", str(config)]
 
     def _find_start(self) -> Any:
         assert self.process.poll() is None, self.log

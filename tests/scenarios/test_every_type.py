@@ -53,6 +53,7 @@ ALL: Final = (
 )  # fmt: skip
 PRICED: Final = ("MKT", "LMT", "STP", "STOP_LIMIT", "TRAIL", "TRAILLMT", "MIT", "LIT")
 ENDED: Final = ("FILLED", "CANCELLED", "EXPIRED", "REJECTED", "DENIED")
+GOOD_TILL: Final = "2100-01-01T00:00:00Z"
 TIFS: Final = ("DAY", "GTC", "IOC", "OPG", "OVT", "OND", "PAX", "GTD")
 
 
@@ -102,7 +103,7 @@ SHARE = Contract(
         "OVT": ("LMT",),
         "OND": ("LMT",),
         "PAX": (),
-        "GTD": (),
+        "GTD": ALL,
     },
     low=("1", "2", "3"),
     high=("900", "901", "902"),
@@ -110,7 +111,7 @@ SHARE = Contract(
 )
 DAY_OR_LONGER: Final = {
     "DAY": PRICED, "GTC": PRICED, "IOC": ("MKT", "LMT"), "OPG": (), "OVT": (), "OND": (),
-    "PAX": (), "GTD": (),
+    "PAX": (), "GTD": PRICED,
 }  # fmt: skip
 OTHERS: Final = {
     "option": Contract(
@@ -251,6 +252,8 @@ async def try_order(one: Desk, contract: Contract, kind: str, tif: str) -> None:
     """Take one order through all that it may do, or see that it is refused and not sent."""
     sent = len(one.sim.venue.submissions)
     prices = contract.prices(kind, changed=False)
+    if tif == "GTD":
+        prices["good_till"] = GOOD_TILL
     status, body = await one.submit(
         **contract.names, type=kind, tif=tif, quantity=contract.quantity[0], **prices
     )
@@ -293,7 +296,9 @@ async def change_and_cancel(
     ticket = one.at_venue(order).ticket
     assert ticket.quantity == Decimal(contract.quantity[1])
     see_prices(one, order, terms)
-    assert (ticket.order_type, ticket.tif) == (kind, order["tif"])
+    # The broker's API has no date for GTD: the engine keeps it, and sends GTC.
+    sent_as = "GTC" if order["tif"] == "GTD" else order["tif"]
+    assert (ticket.order_type, ticket.tif) == (kind, sent_as)
 
     status, _ = await one.ask("DELETE", f"/v1/orders/{order_id}")
 

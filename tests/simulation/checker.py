@@ -6,18 +6,20 @@ and the answers that clients got. The engine's memory is not.
 Rule 2: every check returns sentences that name what is wrong; none of them repairs.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
+from engine.domain.values import ExternalPolicy
 from tests.simulation.checks_at_rest import AT_REST
 from tests.simulation.client import Answered
 from tests.simulation.coverage import note_coverage
 from tests.simulation.day import Day
-from tests.simulation.evidence import Evidence
+from tests.simulation.evidence import Evidence, root_of
 from tests.simulation.history import Moment
-from tests.simulation.host import EXTERNAL_CONID, POSITION_MAX, TOKEN
+from tests.simulation.host import ACCEPTED_MESSAGES, EXTERNAL_CONID, POSITION_MAX, TOKEN
 from tests.simulation.ledger import ZERO
 from tests.simulation.loop import START_S
 
@@ -43,12 +45,12 @@ UNHEARD_OF: Final = (
 )
 """Anomalies that no weather excuses."""
 
-TURN_S: Final = 2.0
-"""Whoever has a turn may use it for so long, also into what begins meanwhile."""
-
 _FORBIDDING: Final = frozenset({"cancel_only", "halt"})
 _WARM_UP: Final = ("/iserver/accounts", "/iserver/account/orders", "/iserver/account/trades")
 _TERMINAL: Final = frozenset({"DENIED", "FILLED", "CANCELLED", "EXPIRED", "REJECTED", "NOT_PLACED"})
+
+_HIDING: Final = frozenset({"hide_from_list", "order_list_lag", "status_late", "trades_late"})
+"""Weather in which fresh lists lack single orders for longer than any proof waits."""
 
 Problems = Iterator[str]
 
@@ -62,7 +64,12 @@ def check_durable_before_sent(seen: Evidence) -> Problems:
         line = seen.by_coid.get(coid)
         if line is None:
             yield f"I1 {coid} left at {moment.at_s:.3f} s, and the journal has no such order"
-        elif not line.attempts or line.attempts[0].moment > began:
+            continue
+        if line.intent.moment > began:
+            yield f"I1 {coid} left at {moment.at_s:.3f} s, before it was durable itself"
+        # The orders of a group leave in the request of the first one, and by its attempt.
+        leader = seen.ledger.lines[line.leader] if line.leader else line
+        if not leader.attempts or leader.attempts[0].moment > began:
             yield f"I1 {coid} left at {moment.at_s:.3f} s, before its attempt was durable"
 
 
@@ -72,13 +79,16 @@ def check_sent_once(seen: Evidence) -> Problems:
         if count > 1:
             yield f"I2 {coid} was sent {count} times"
     for gateway in seen.day.gateways:
-        coids = [
+        coids = Counter(
             order.ticket.coid
             for order in gateway.venue.orders.values()
             if order.ticket.coid is not None
-        ]
-        for coid in {coid for coid in coids if coids.count(coid) > 1}:
-            yield f"I2 {coid} is {coids.count(coid)} orders at {gateway.name}"
+        )
+        # What the venue itself made of one order was not sent.
+        coids.subtract(one.data[1] for one in seen.day.history.of("incarnated"))
+        for coid, count in coids.items():
+            if count > 1:
+                yield f"I2 {coid} is {count} orders at {gateway.name}"
     for (account, key), order_ids in seen.ledger.keys.items():
         if len(order_ids) > 1:
             yield f"I2 key {key} of {account} became the orders {', '.join(order_ids)}"
@@ -91,7 +101,8 @@ def check_sent_once(seen: Evidence) -> Problems:
 def check_exposure_of_journal(seen: Evidence) -> Problems:
     """I3: after every record, position and reservations are within the limit."""
     for standing in seen.ledger.standings:
-        worst = max(standing.longest, -standing.shortest)
+        # Of what evidence forced upon an account, an order that reduces it is no cause.
+        worst = standing.longest if standing.buys else -standing.shortest
         if worst > POSITION_MAX:
             yield (
                 f"I3 record {standing.record.seq} lets {standing.account} come to {worst} of"
@@ -102,34 +113,37 @@ def check_exposure_of_journal(seen: Evidence) -> Problems:
 def check_exposure_at_venue(seen: Evidence) -> Problems:
     """I3: whatever fills at the venue, no position passes the limit."""
     for gateway in seen.day.gateways:
-        orders = gateway.venue.orders
+        orders, forced = gateway.venue.orders, seen.forced()
         position: dict[tuple[str, int], Decimal] = {}
+        fills: dict[str, Decimal] = {}
         left: dict[int, Decimal] = {}
-        for moment in seen.day.history.of("venue order", "venue fill"):
+        for moment in seen.day.history.of("venue order", "venue fill", "venue correction"):
             if moment.data[0] != gateway.name:
                 continue
-            if moment.kind == "venue fill":
-                order = seen.order_of_fill[moment.data[1]]
+            if moment.kind != "venue order":
+                root = root_of(moment.data[1])
+                order, quantity = seen.order_of_fill[root], Decimal(moment.data[3])
                 if order.ticket.conid == EXTERNAL_CONID:
                     continue
                 key = (order.ticket.account, order.ticket.conid)
-                signed = Decimal(moment.data[3]) * (1 if order.ticket.is_buy else -1)
+                grown = quantity - fills.get(root, ZERO)
+                fills[root] = quantity
+                signed = grown * (1 if order.ticket.is_buy else -1)
                 position[key] = position.get(key, ZERO) + signed
                 continue
             _, order_id, _, status, filled, quantity = moment.data
-            order = orders[order_id]
+            order = orders.get(order_id)
+            if order is None:
+                continue  # It has another number now, and was told again with it.
             if order.ticket.conid == EXTERNAL_CONID:
                 continue  # What others order is not ours to limit.
+            if (order.ticket.account, order.ticket.conid) in forced:
+                continue
             over = status in {"Filled", "Cancelled"} or order.rejected
             left[order_id] = ZERO if over else Decimal(quantity) - Decimal(filled)
             key = (order.ticket.account, order.ticket.conid)
             for buys in (True, False):
-                open_ = sum(
-                    rest
-                    for one, rest in left.items()
-                    if orders[one].ticket.is_buy is buys
-                    and (orders[one].ticket.account, orders[one].ticket.conid) == key
-                )
+                open_ = _open_at_venue(orders, left, key, buys=buys)
                 worst = position.get(key, ZERO) * (1 if buys else -1) + open_
                 if worst > POSITION_MAX:
                     yield (
@@ -137,6 +151,28 @@ def check_exposure_at_venue(seen: Evidence) -> Problems:
                         f" at the venue, the limit is {POSITION_MAX}"
                     )
                     return
+
+
+def _open_at_venue(
+    orders: dict[int, Any], left: dict[int, Decimal], key: tuple[str, int], *, buys: bool
+) -> Decimal:
+    """Return what may still fill on a side: of a group that cancels itself, the largest.
+
+    The exits of a bracket close what its entry has filled, and hold no room before.
+    """
+    total = ZERO
+    groups: dict[str, Decimal] = {}
+    for order_id, rest in left.items():
+        order = orders.get(order_id)
+        if order is None or order.ticket.is_buy is not buys:
+            continue
+        if (order.ticket.account, order.ticket.conid) != key or order.parent_id is not None:
+            continue
+        if order.oca_group is None:
+            total += rest
+        else:
+            groups[order.oca_group] = max(rest, groups.get(order.oca_group, ZERO))
+    return total + sum(groups.values(), ZERO)
 
 
 def check_answers_are_kept(seen: Evidence) -> Problems:
@@ -158,7 +194,7 @@ def check_answers_are_kept(seen: Evidence) -> Problems:
 
 
 def check_states_only_advance(seen: Evidence) -> Problems:
-    """I5, I6: what has ended stays so, and fills never get fewer."""
+    """I5, I6: what has ended stays so, and fills never get fewer without a correction."""
     last: dict[str, tuple[dict[str, Any], Moment]] = {}
     for moment, answered in seen.answers:
         for order in _orders_in(answered):
@@ -168,7 +204,8 @@ def check_states_only_advance(seen: Evidence) -> Problems:
                 continue
             old, when = before
             where = f"{order['order_id']} between {when.at_s:.3f} and {moment.at_s:.3f} s"
-            if Decimal(order["filled_quantity"]) < Decimal(old["filled_quantity"]):
+            fewer = Decimal(order["filled_quantity"]) < Decimal(old["filled_quantity"])
+            if fewer and not seen.ledger.lines[order["order_id"]].corrected:
                 yield f"I6 {where}: {old['filled_quantity']} -> {order['filled_quantity']} filled"
             if old["state"] in _TERMINAL and order["state"] != old["state"]:
                 line = seen.ledger.lines[order["order_id"]]
@@ -178,6 +215,41 @@ def check_states_only_advance(seen: Evidence) -> Problems:
                 )
                 if not evidence:
                     yield f"I5 {where}: {old['state']} -> {order['state']} without evidence"
+
+
+def check_ends(seen: Evidence) -> Problems:
+    """I5: an order is shown as cancelled only after the venue cancelled it."""
+    ended: dict[str, int] = {}
+    for moment in seen.day.history.of("venue order"):
+        if moment.data[3] in {"Cancelled", "Filled"}:
+            ended.setdefault(moment.data[2], moment.number)
+    told: set[str] = set()
+    for moment, answered in seen.answers:
+        for order in _orders_in(answered):
+            order_id = order["order_id"]
+            line = seen.ledger.lines[order_id]
+            anonymous = line.coid is None or line.is_exit
+            if order["state"] != "CANCELLED" or anonymous or order_id in told:
+                continue
+            told.add(order_id)
+            truths = seen.truths_of(line)
+            alone = len(truths) == 1 and not truths[0].rejected
+            if alone and ended.get(line.coid or "", moment.number) >= moment.number:
+                yield f"I5 {order_id} is shown CANCELLED at {moment.at_s:.3f} s, the venue has it"
+
+
+def check_proofs(seen: Evidence) -> Problems:
+    """I9: nothing is proven absent that the venue has, unless all it shows was made to hide it."""
+    weather = {moment.data[0] for moment in seen.day.history.of("weather")}
+    if weather & _HIDING:
+        return
+    came: dict[str, int] = {}
+    for moment in seen.day.history.of("venue order"):
+        came.setdefault(moment.data[2], moment.number)
+    for line in seen.ledger.lines.values():
+        for record, _ in line.records:
+            if record.type == "ABSENT" and came.get(line.coid or "", record.moment) < record.moment:
+                yield f"I9 record {record.seq} proves {line.coid} absent, the venue has it"
 
 
 def check_keys(seen: Evidence) -> Problems:
@@ -206,16 +278,51 @@ def check_halts(seen: Evidence) -> Problems:
             if line is None or not since.number < moment.data[2] < until:
                 continue
             held = {"firm", f"account:{line.account}", f"instrument:{line.conid}"}
+            line = seen.ledger.lines[line.leader] if line.leader else line
             if scope in held and line.attempts and line.attempts[0].moment > since.number:
                 yield f"I13 {line.coid} was sent at {moment.at_s:.3f} s under a halt of {scope}"
+
+
+def check_questions(seen: Evidence) -> Problems:
+    """I16: a question is confirmed only where the policy accepts all of its messages."""
+    for line in seen.ledger.lines.values():
+        asked: dict[str, set[str]] = {}
+        for record, body in line.records:
+            question = body["outcome"]["question"] if record.type == "QUESTION" else None
+            if question is not None:
+                asked[question["question_id"]] = set(question["message_ids"])
+            elif record.type == "REPLY" and body["confirmed"]:
+                messages = asked.get(body["question_id"], set())
+                if not messages or messages - ACCEPTED_MESSAGES:
+                    yield (
+                        f"I16 {line.order_id} said yes to {sorted(messages) or 'nothing known'}"
+                        f" at {record.seq}, accepted are {sorted(ACCEPTED_MESSAGES)}"
+                    )
+
+
+def check_refusals(seen: Evidence) -> Problems:
+    """I11: what was called refused, or unsent, the broker does not have."""
+    left = seen.sent_counts()
+    for line in seen.ledger.lines.values():
+        for record, body in line.outcomes:
+            kind = body["outcome"]["kind"]
+            if body["step"] != "place" or line.follows:
+                continue
+            lives = any(not one.rejected for one in seen.truths_of(line))
+            if kind in {"refused", "not_sent"} and lives:
+                yield f"I11 record {record.seq} calls {line.coid} {kind}, the venue has it"
+            # HTTP 429 is an answer: the gateway took note of nothing but the request's pace.
+            unanswered = kind == "not_sent" and body["outcome"]["http_status"] is None
+            if unanswered and left[line.coid or ""]:
+                yield f"I11 record {record.seq} calls {line.coid} unsent, its bytes had left"
 
 
 def check_changes(seen: Evidence) -> Problems:
     """I1, I2: a change is durable before it is sent, and is sent once."""
     by_broker_id = {
         str(order.order_id): line
-        for coid, order in seen.venue_orders.items()
-        if (line := seen.by_coid.get(coid)) is not None
+        for line in seen.ledger.lines.values()
+        for order in seen.truths_of(line)
     }
     sent: dict[str, int] = {}
     for moment in seen.day.history.of("sent"):
@@ -237,7 +344,7 @@ def check_window(seen: Evidence) -> Problems:
     """I13: nothing is sent in the minutes before the broker's nightly reset."""
     for moment in seen.orders_sent:
         for since_s, until_s in seen.day.windows:
-            if since_s + TURN_S <= moment.at_s < until_s:
+            if since_s <= moment.at_s < until_s:
                 yield f"I13 {moment.data[1]} was sent at {moment.at_s:.3f} s, before the reset"
 
 
@@ -273,7 +380,7 @@ def check_lane(seen: Evidence) -> Problems:
     for gateway in seen.day.gateways:
         talks: dict[int, list[Any]] = {}
         for line in seen.ledger.lines.values():
-            if line.session == gateway.name and line.attempts:
+            if line.session == gateway.name and line.attempts and not line.follows:
                 talks.setdefault(line.attempts[0].epoch, []).append(line)
         for lines in talks.values():
             lines.sort(key=lambda one: one.attempts[0].seq)
@@ -322,17 +429,27 @@ def check_orphans(seen: Evidence) -> Problems:
 
 
 def check_strangers(seen: Evidence) -> Problems:
-    """I18: what others ordered is never cancelled and never changed."""
+    """I18: what others ordered is never changed, and cancelled only where that is the policy."""
     strangers = {
         (gateway.name, str(order.order_id))
         for gateway in seen.day.gateways
         for order in gateway.venue.orders.values()
-        if order.ticket.conid == EXTERNAL_CONID
+        if order.is_external
     }
+    adopted = {line.adopted for line in seen.ledger.lines.values() if line.cancels}
+    cancels = seen.day.host.config.orders.external is ExternalPolicy.CANCEL
     for moment in seen.day.history.of("sent"):
         name, method, path = moment.data
-        if method != "GET" and (name, path.rpartition("/")[2]) in strangers:
-            yield f"I18 {method} {path} at {moment.at_s:.3f} s is about somebody else's order"
+        order_id = path.rpartition("/")[2]
+        if method == "GET" or (name, order_id) not in strangers:
+            continue
+        if method == "DELETE" and (cancels or order_id in adopted):
+            continue
+        yield f"I18 {method} {path} at {moment.at_s:.3f} s is about somebody else's order"
+    for gateway in seen.day.gateways if cancels else ():
+        for order in gateway.venue.orders.values():
+            if order.is_external and order.working:
+                yield f"I18 {order.order_id} of others works at the end, the policy is to cancel"
 
 
 def check_composure(seen: Evidence) -> Problems:
@@ -376,8 +493,12 @@ CHECKS: Final[tuple[Callable[[Evidence], Problems], ...]] = (
     check_exposure_at_venue,
     check_answers_are_kept,
     check_states_only_advance,
+    check_ends,
+    check_proofs,
     check_keys,
     check_halts,
+    check_questions,
+    check_refusals,
     check_changes,
     check_window,
     check_warm_up,

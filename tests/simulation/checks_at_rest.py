@@ -1,6 +1,8 @@
 """What must be true once the weather is fine again and nothing moves any more."""
 
 import asyncio
+import copy
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, Final
@@ -10,25 +12,16 @@ from engine.actors.shell import Clock
 from engine.api.order_answers import OrderBody
 from engine.assembly import Assembly, Surroundings
 from engine.domain.ports import OrderFilter
+from engine.journal.rebuild import Snapshots
 from tests.simulation.client import is_open
+from tests.simulation.day import STATES
 from tests.simulation.evidence import Evidence
-from tests.simulation.host import _policy
-from tests.simulation.journal import SimulatedJournal
+from tests.simulation.host import SNAPSHOT_RECORDS, _policy
+from tests.simulation.journal import Disk, SimulatedJournal
 from tests.simulation.ledger import ZERO
 from tests.simulation.loop import VirtualLoop
 
 Problems = Iterator[str]
-
-STATES: Final = {
-    "Filled": {"FILLED"},
-    "Cancelled": {"CANCELLED", "REJECTED"},
-    "Submitted": {"WORKING", "PARTIALLY_FILLED"},
-    "PreSubmitted": {"ACCEPTED", "WORKING", "PARTIALLY_FILLED"},
-    "PendingCancel": {"WORKING", "PARTIALLY_FILLED", "ACCEPTED"},
-    "PendingSubmit": {"PENDING_NEW"},
-    "Inactive": {"SUSPENDED", "REJECTED", "PENDING_NEW"},
-}
-"""What may be said of an order in each state of the venue."""
 
 ABSENT: Final = frozenset({"DENIED", "EXPIRED", "REJECTED", "CANCELLED", "PARKED", "NOT_PLACED"})
 """What may be said of an order that the venue never had."""
@@ -42,9 +35,10 @@ def check_convergence(seen: Evidence) -> Problems:
         if order is None:
             yield f"order {order_id} is not in the API's list at the end"
             continue
-        truth = seen.venue_orders.get(line.coid or "")
+        truth = seen.truth_of(line, order["broker_order_id"])
         if truth is None:
-            if order["state"] not in ABSENT:
+            vanished = order["confidence"] == "unconfirmed" and seen.vanished()
+            if order["state"] not in ABSENT and not vanished:
                 yield f"order {order_id} is {order['state']}, but the venue never had it"
         elif order["state"] not in STATES[truth.status.value]:
             yield f"order {order_id} is {order['state']}, at the venue it is {truth.status.value}"
@@ -55,11 +49,34 @@ def check_convergence(seen: Evidence) -> Problems:
             yield f"the venue has {coid}, which the journal does not know"
 
 
+def check_seconds(seen: Evidence) -> Problems:
+    """Of the orders that the venue has under one id, no more than one works at the end."""
+    for coid, orders in seen.venue_orders.items():
+        working = [one.order_id for one in orders if one.working]
+        if len(working) > 1:
+            yield f"{coid} is {len(working)} working orders at the venue: {working}"
+
+
+def check_exits(seen: Evidence) -> Problems:
+    """A bracket whose exit the venue does not have is shown as unprotected."""
+    shown = {order["order_id"]: order for order in seen.day.final_orders}
+    for line in seen.ledger.lines.values():
+        if not line.is_exit or not line.attempts or line.cancels or seen.truths_of(line):
+            continue
+        entry = seen.truth_of(seen.ledger.lines[line.leader or ""])
+        if entry is None or entry.rejected or not (entry.working or entry.filled_quantity):
+            continue
+        leader = shown.get(line.leader or "")
+        if leader is None or line.order_id not in leader["unprotected"]:
+            yield f"the exit {line.order_id} is missing at the venue, and nothing says so"
+
+
 def check_terms(seen: Evidence) -> Problems:
     """What the API says of an order's terms is what works at the venue."""
     shown = {order["order_id"]: order for order in seen.day.final_orders}
     for order_id, line in seen.ledger.lines.items():
-        order, truth = shown.get(order_id), seen.venue_orders.get(line.coid or "")
+        order = shown.get(order_id)
+        truth = None if order is None else seen.truth_of(line, order["broker_order_id"])
         if order is None or truth is None or not truth.working:
             continue
         told = (order["quantity"], order["limit_price"])
@@ -72,8 +89,7 @@ def check_fills(seen: Evidence) -> Problems:
     """I6: filled is the sum of the distinct executions, the journal's and the venue's."""
     shown = {order["order_id"]: order for order in seen.day.final_orders}
     for order_id, line in seen.ledger.lines.items():
-        truth = seen.venue_orders.get(line.coid or "")
-        filled = ZERO if truth is None else truth.filled_quantity
+        filled = seen.filled_of(line)
         if line.filled != filled:
             yield f"I6 order {order_id} has fills of {line.filled} in the journal, truly {filled}"
         if order_id in shown and Decimal(shown[order_id]["filled_quantity"]) != filled:
@@ -103,17 +119,49 @@ def check_reservations(seen: Evidence) -> Problems:
     for account, rows in seen.day.final_positions.items():
         for side, name in (("BUY", "working_buy"), ("SELL", "working_sell")):
             told = {row["conid"]: Decimal(row[name]) for row in rows}
-            due: dict[int, Decimal] = {}
-            for order in seen.day.final_orders:
-                if order["account"] == account and order["side"] == side and is_open(order):
-                    left = Decimal(order["remaining_quantity"])
-                    due[order["conid"]] = due.get(order["conid"], ZERO) + left
+            due = seen.external_leaves(account, side)
+            for conid, left in _due_of(seen.day.final_orders, account, side).items():
+                due[conid] = due.get(conid, ZERO) + left
             for conid in sorted({*told, *due}):
                 if told.get(conid, ZERO) != due.get(conid, ZERO):
                     yield (
                         f"I8 {account} has {told.get(conid, ZERO)} of {conid} reserved ({name}),"
                         f" its open orders need {due.get(conid, ZERO)}"
                     )
+
+
+def _due_of(orders: list[dict[str, Any]], account: str, side: str) -> dict[int, Decimal]:
+    """Return by contract what an account's orders may still fill on a side.
+
+    Of a group in which one cancels all the largest counts; the exits of a bracket close what
+    its entry has filled.
+    """
+    due: defaultdict[int, Decimal] = defaultdict(Decimal)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for order in orders:
+        if order["account"] != account:
+            continue
+        if order["leader_order_id"] is not None:
+            groups.setdefault(order["leader_order_id"], []).append(order)
+        elif order["side"] == side and is_open(order):
+            due[order["conid"]] += Decimal(order["remaining_quantity"])
+    for leader, members in groups.items():
+        entry = next((one for one in members if one["group"] == "bracket"
+                      and one["order_id"] == leader), None)  # fmt: skip
+        others = [one for one in members if one is not entry]
+        left = [
+            Decimal(one["remaining_quantity"])
+            for one in others
+            if one["side"] == side and is_open(one)
+        ]
+        rest = max(left, default=ZERO)
+        if entry is not None:
+            if entry["side"] == side and is_open(entry):
+                due[entry["conid"]] += Decimal(entry["remaining_quantity"])
+            closed = sum((Decimal(one["filled_quantity"]) for one in others), ZERO)
+            rest = min(rest, max(ZERO, Decimal(entry["filled_quantity"]) - closed))
+        due[members[0]["conid"]] += rest
+    return due
 
 
 def check_doubts_end(seen: Evidence) -> Problems:
@@ -136,7 +184,7 @@ def check_cancels(seen: Evidence) -> Problems:
     }
     for order_id in sorted(promised):
         line, order = seen.ledger.lines[order_id], shown.get(order_id)
-        truth = seen.venue_orders.get(line.coid or "")
+        truth = None if order is None else seen.truth_of(line, order["broker_order_id"])
         if order is None or truth is None or not truth.working:
             continue
         if (line.session, truth.order_id) not in requested:
@@ -163,6 +211,29 @@ def check_replay(seen: Evidence) -> Problems:
         yield f"I10 order {order_id} comes back from the journal, but was not shown"
 
 
+def check_snapshots(seen: Evidence) -> Problems:
+    """I10: a snapshot and the records after it make what all records make."""
+    disk = seen.day.disk
+    if not disk.snapshots:
+        return
+    bare = copy.copy(disk)
+    bare.snapshots = []
+    digests = [_digest(one) for one in (disk, bare)]
+    if digests[0] != digests[1]:
+        yield f"I10 snapshot and tail make {digests[0][:12]}, all records {digests[1][:12]}"
+
+
+def _digest(disk: Disk) -> str:
+    """Return the digest of what the records of a disk make, as a start reads them."""
+    loop = VirtualLoop()
+    try:
+        rebuilding = Snapshots(SimulatedJournal(disk), records=SNAPSHOT_RECORDS).rebuild()
+        return loop.run_until_complete(rebuilding).digest()
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
 def _rebuilt(seen: Evidence) -> dict[str, dict[str, Any]]:
     """Rebuild an engine from the journal, and list its orders as the API would."""
     day, loop = seen.day, VirtualLoop()
@@ -182,7 +253,7 @@ def _rebuilt(seen: Evidence) -> dict[str, dict[str, Any]]:
         )
         for session in assembly.sessions:
             assembly.supervisor.add_session(session.parts)
-        assembly.rebuild(journal.replay())
+        await assembly.rebuild()
         views = assembly.bridge.orders(OrderFilter())
         bodies = (OrderBody.of(view).model_dump(mode="json") for view in views)
         return {body["order_id"]: body for body in bodies}
@@ -196,6 +267,8 @@ def _rebuilt(seen: Evidence) -> dict[str, dict[str, Any]]:
 
 AT_REST: Final[tuple[Callable[[Evidence], Problems], ...]] = (
     check_convergence,
+    check_seconds,
+    check_exits,
     check_terms,
     check_fills,
     check_positions,
@@ -203,4 +276,5 @@ AT_REST: Final[tuple[Callable[[Evidence], Problems], ...]] = (
     check_doubts_end,
     check_cancels,
     check_replay,
+    check_snapshots,
 )

@@ -9,6 +9,7 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import aiohttp
@@ -48,6 +49,7 @@ class Sent:
     account: str
     body: dict[str, Any]
     order_id: str | None = None
+    legs: list[str] = field(default_factory=list)
     tries: int = 0
     cancelled: bool = False
 
@@ -62,6 +64,8 @@ class Habits:
     market_share: float
     resting_share: float
     quantity_max: int
+    group_share: float
+    till_share: float
     conids: tuple[int, ...] = CONIDS
     tifs: tuple[str, ...] = ("DAY", "GTC", "IOC")
 
@@ -83,6 +87,8 @@ def draw_habits(chance: random.Random) -> Habits:
         market_share=chance.choice((0.0, 0.2, 0.6)),
         resting_share=chance.choice((0.2, 0.5, 0.9)),
         quantity_max=chance.choice((5, 20, 45)),
+        group_share=chance.choice((0.0, 0.15, 0.5)),
+        till_share=chance.choice((0.0, 0.0, 0.2)),
     )
 
 
@@ -95,10 +101,16 @@ class Client:
     accounts: tuple[str, ...]
     chance: random.Random
     habits: Habits
+    wall_ns: int
+    """What the wall's clock shows when the loop's begins."""
     sent: list[Sent] = field(default_factory=list)
     halts: dict[str, int] = field(default_factory=dict)
     accepted: int = 0
     _http: aiohttp.ClientSession | None = None
+
+    def wall_s(self) -> float:
+        """Return what the wall's clock shows."""
+        return (self.wall_ns + self.history.loop.time_ns()) / 1e9
 
     async def start(self) -> None:
         """Make the connections' pool."""
@@ -164,9 +176,38 @@ class Client:
             offset = -chance.uniform(0.02, 0.2) if rests else chance.uniform(0.005, 0.025)
             body["type"] = "LMT"
             body["limit_price"] = f"{_PRICES[conid] * (1 + better * offset):.2f}"
+        if body["tif"] != "IOC" and chance.random() < habits.group_share:
+            self._draw_legs(body)
+        elif body["type"] == "LMT" and chance.random() < habits.till_share:
+            until = datetime.fromtimestamp(self.wall_s() + chance.uniform(1.0, 120.0), UTC)
+            body["tif"], body["good_till"] = "GTD", until.isoformat()
         order = Sent(account=chance.choice(self.accounts), body=body)
         self.sent.append(order)
         return order
+
+    def _draw_legs(self, body: dict[str, Any]) -> None:
+        """Make it an entry with its exits, or the first of a group in which one cancels all."""
+        chance, price = self.chance, _PRICES[body["conid"]]
+        better = 1 if body["side"] == "BUY" else -1
+        if chance.random() < 0.7:
+            profit = price * (1 + better * chance.uniform(0.002, 0.08))
+            stop = price * (1 - better * chance.uniform(0.03, 0.1))
+            legs = [
+                {"type": "LMT", "limit_price": f"{profit:.2f}"},
+                {"type": "STP", "stop_price": f"{stop:.2f}"},
+            ]
+            body["legs"] = chance.choice((legs, legs, legs[:1], legs[1:]))
+            return
+        body["group"] = "oca"
+        body["legs"] = [
+            {
+                "side": chance.choice(("BUY", "SELL")),
+                "type": "LMT",
+                "limit_price": f"{price * (1 + chance.uniform(-0.1, 0.1)):.2f}",
+                "quantity": chance.randint(1, self.habits.quantity_max),
+            }
+            for _ in range(chance.choice((1, 2, 3)))
+        ]
 
     async def _post(self, order: Sent) -> None:
         order.tries += 1
@@ -174,6 +215,7 @@ class Client:
         if answered.status == 202:
             self.accepted += order.order_id is None
             order.order_id = answered.answer["order_id"]
+            order.legs = [leg["order_id"] for leg in answered.answer["legs"]]
         elif answered.status == 422:
             order.order_id = answered.answer["order"]["order_id"]
             if answered.answer["error"]["code"] == "SESSION_NOT_READY":
@@ -199,6 +241,9 @@ class Client:
         if known:
             # Mostly the newest: that is where the races are.
             order = known[-1] if self.chance.random() < 0.6 else self.chance.choice(known)
+            if order.legs and self.chance.random() < 0.3:
+                await self.ask("DELETE", f"/v1/orders/{self.chance.choice(order.legs)}")
+                return
             await self.cancel(order)
 
     async def _modify(self) -> None:
@@ -250,6 +295,10 @@ class Client:
         answered = await self.ask("POST", "/v1/resume", {"scope": scope, "reason": "as drawn"})
         if answered.status == 200:
             self.halts.pop(scope, None)
+
+    async def resolve(self, order_id: str, body: dict[str, Any]) -> None:
+        """Say what became of an order that nobody could find."""
+        await self.ask("POST", f"/v1/orders/{order_id}/resolve", body)
 
     # --- what it looks at ---------------------------------------------------------------------
 

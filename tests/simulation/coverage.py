@@ -4,8 +4,9 @@ Each name of `SOMETIMES` must be reached in a thousand days; a run in which one 
 lost a part of its weather, or the engine a part of its ways.
 """
 
+import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from tests.simulation.evidence import Evidence
 from tests.simulation.ledger import Line
@@ -57,7 +58,28 @@ SOMETIMES: Final = (
     "trading up to the nightly reset",
     "connection cut within its bytes",
     "connection fell silent",
+    "proven absent",
+    "proven absent, and seen later",
+    "late answer used",
+    "execution busted",
+    "resolved by a person",
+    "one cancelled all",
+    "good till passed",
+    "account break",
+    "order of others adopted",
+    "order of others cancelled",
+    "snapshot used at a start",
 )
+
+RARELY: Final = (
+    "second order cancelled",
+    "order renumbered",
+    "parked, and found later",
+    "bracket filled, one exit cancelled the other",
+    "exit missing",
+    "snapshot torn",
+)
+"""Counted and shown as well; a thousand days need not reach them."""
 
 
 def note_coverage(seen: Evidence) -> None:
@@ -69,6 +91,8 @@ def note_coverage(seen: Evidence) -> None:
             *_of_doubt(line),
             *_of_changes(line),
             *_of_life(seen, line),
+            *_of_evidence(line),
+            *_of_group(seen, line),
         ):
             reached(what)
     for what in (*_of_answers(seen), *_of_kills(seen), *_of_gateways(seen)):
@@ -123,6 +147,48 @@ def _of_doubt(line: Line) -> Iterator[str]:
                 continue
 
 
+def _of_evidence(line: Line) -> Iterator[str]:
+    parked = False
+    for record, body in line.records:
+        match record.type:
+            case "ABSENT":
+                yield "proven absent"
+            case "OUTCOME" if body["late"] and body["outcome"]["kind"] in {"ack", "refused"}:
+                yield "late answer used"
+            case "INCARNATION":
+                yield "second order cancelled" if body["duplicate"] else "order renumbered"
+            case "PARKED":
+                parked = True
+            case "ROW" | "EXECUTION" if parked:
+                parked = False
+                yield "parked, and found later"
+            case "RESOLVED":
+                parked = False
+                yield "resolved by a person"
+            case "UNPROTECTED":
+                yield "exit missing"
+            case "CANCEL" if "good till" in body["cause"]:
+                yield "good till passed"
+            case _:
+                continue
+    if line.late_sighting:
+        yield "proven absent, and seen later"
+    if any(not quantity for _, quantity in line.fills.values()):
+        yield "execution busted"
+
+
+def _of_group(seen: Evidence, line: Line) -> Iterator[str]:
+    if line.index or line.group is None:
+        return
+    members = [one for one in seen.ledger.lines.values() if one.leader == line.order_id]
+    if line.group == "bracket":
+        members = [one for one in members if one.is_exit]
+    statuses = [truth.status.value for one in members for truth in seen.truths_of(one)]
+    if "Filled" in statuses and "Cancelled" in statuses:
+        bracket = line.group == "bracket"
+        yield "bracket filled, one exit cancelled the other" if bracket else "one cancelled all"
+
+
 def _of_changes(line: Line) -> Iterator[str]:
     changing = False
     for record, body in line.records:
@@ -144,7 +210,7 @@ def _of_changes(line: Line) -> Iterator[str]:
 
 
 def _of_life(seen: Evidence, line: Line) -> Iterator[str]:
-    truth: Any = seen.venue_orders.get(line.coid or "")
+    truth = seen.truth_of(line)
     types = [record.type for record, _ in line.records]
     if "EXECUTION" in types and "OUTCOME" in types[types.index("EXECUTION") :]:
         yield "fill before the acknowledgement"
@@ -226,8 +292,15 @@ def _of_gateways(seen: Evidence) -> Iterator[str]:
             yield "connection fell silent"
     if seen.day.weather.failures:
         yield "actor failed and came back"
-    if any(record.type == "EXTERNAL" for record in seen.day.disk.records):
-        yield "order of others seen"
+    for record in seen.day.disk.records:
+        if record.type == "EXTERNAL":
+            yield "order of others seen"
+        elif record.type == "RECONCILED" and json.loads(record.body)["result"] == "breaks":
+            yield "account break"
+        elif record.type == "ADOPTED":
+            cancels = json.loads(record.body)["cancel"]
+            yield f"order of others {'cancelled' if cancels else 'adopted'}"
+    yield from seen.day.disk.struck
     for since_s, _ in seen.day.windows:
         if any(moment.at_s < since_s for moment in seen.orders_sent):
             yield "trading up to the nightly reset"

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import logging
 import random
 import traceback
@@ -48,6 +49,17 @@ RESET_OVER_S: Final = 600.0
 RESET_SHARE: Final = 0.06
 UNSETTLED: Final = frozenset({"SUBMITTING", "AWAITING_REPLY", "IN_DOUBT", "PENDING_NEW"})
 
+STATES: Final = {
+    "Filled": {"FILLED"},
+    "Cancelled": {"CANCELLED", "REJECTED"},
+    "Submitted": {"WORKING", "PARTIALLY_FILLED"},
+    "PreSubmitted": {"ACCEPTED", "WORKING", "PARTIALLY_FILLED"},
+    "PendingCancel": {"WORKING", "PARTIALLY_FILLED", "ACCEPTED"},
+    "PendingSubmit": {"PENDING_NEW"},
+    "Inactive": {"SUSPENDED", "REJECTED", "PENDING_NEW"},
+}
+"""What may be said of an order in each state of the venue."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -80,6 +92,17 @@ class Day:
     ready_at_end: bool
     final_orders: list[dict[str, Any]]
     final_positions: dict[str, list[dict[str, Any]]]
+
+    def truth_of(self, order_id: str) -> Any:
+        """Return the venue's order with the id that this one has on the wire; None without."""
+        for record in self.disk.records:
+            if record.type == "INTENT" and record.order_id == order_id:
+                coid = json.loads(record.body)["approved"]["coid"]
+                break
+        else:
+            return None
+        orders = (one for gateway in self.gateways for one in gateway.venue.orders.values())
+        return next((one for one in orders if one.ticket.coid == coid), None)
 
     def counted(self, name: str, *, kind: str | None = None) -> float:
         """Return how far a counter of the engine's metrics has come since the morning."""
@@ -131,7 +154,13 @@ def build_day(seed: int, loop: VirtualLoop, trace: TextIO | None = None) -> Day:
         for name in accounts
     )
     config = engine_config(
-        {name: (addresses[name], accounts[name]) for name in accounts}, penalty_ms=20_000
+        {name: (addresses[name], accounts[name]) for name in accounts},
+        orders={
+            "external": chance.choice(("observe", "observe", "adopt", "cancel")),
+            "unprotected": chance.choice(("alarm", "alarm", "cancel_entry", "replace_exit")),
+            "late_sighting": chance.choice(("cancel", "cancel", "keep")),
+        },
+        penalty_ms=20_000,
     )
     host = Host(
         loop=loop,
@@ -148,6 +177,7 @@ def build_day(seed: int, loop: VirtualLoop, trace: TextIO | None = None) -> Day:
         accounts=accounts["north"] + accounts["south"],
         chance=random.Random(f"client:{seed}"),
         habits=draw_habits(chance),
+        wall_ns=wall_ns,
     )
     weather = Weather(
         host=host, gateways=gateways, history=history, chance=random.Random(f"weather:{seed}")
@@ -217,7 +247,7 @@ async def _settle(day: Day) -> None:
     open_s = max([loop.time(), *(reset_s + RESET_OVER_S for _, reset_s in day.windows)])
     deadline_s, restart_s = open_s + HEALING_S_MAX, open_s + PATIENCE_S
     await asyncio.sleep(open_s - loop.time())
-    clears = day.client.chance.random() < 0.5
+    clears, resolves = day.client.chance.random() < 0.5, day.client.chance.random() < 0.5
     calm = 0
     while calm < CALM_LOOKS and loop.time() < deadline_s:
         await asyncio.sleep(LOOK_S)
@@ -232,6 +262,8 @@ async def _settle(day: Day) -> None:
             continue
         if clears:
             await _cancel_all(day, orders)
+        if resolves:
+            await _resolve_all(day, orders)
         calm = calm + 1 if await _settled(day, orders) else 0
     day.ready_at_end = calm > 0 or await client.accounts_ready()
     day.final_orders = await client.orders() or []
@@ -262,6 +294,25 @@ async def _cancel_all(day: Day, orders: list[dict[str, Any]]) -> None:
             await day.client.cancel(order)
 
 
+async def _resolve_all(day: Day, orders: list[dict[str, Any]]) -> None:
+    """Look at the broker's own books for what the engine could not find, and say it."""
+    for order in orders:
+        if order["state"] != "PARKED":
+            continue
+        truth = day.truth_of(order["order_id"])
+        body: dict[str, Any] = {"as": "not_placed", "reason": "as the broker's desk says"}
+        if truth is not None and truth.working:
+            body |= {"as": "live", "broker_order_id": str(truth.order_id)}
+        elif truth is not None and truth.filled_quantity:
+            body |= {
+                "as": "filled",
+                "broker_order_id": str(truth.order_id),
+                "quantity": str(truth.filled_quantity),
+                "price": str(truth.average_price),
+            }
+        await day.client.resolve(order["order_id"], body)
+
+
 async def _settled(day: Day, orders: list[dict[str, Any]]) -> bool:
     """Tell whether nothing is under way any more, as far as anybody can see."""
     if any(gateway.venue.agenda._due for gateway in day.gateways):
@@ -270,6 +321,8 @@ async def _settled(day: Day, orders: list[dict[str, Any]]) -> bool:
         changing = order["pending"] != "none" and order["state"] != "PARKED"
         if changing or order["state"] in UNSETTLED:
             return False
+    if not _is_told(day, orders):
+        return False
     for gateway in day.gateways:
         for account, truth in gateway.venue.accounts.items():
             rows = await day.client.positions(account)
@@ -277,6 +330,24 @@ async def _settled(day: Day, orders: list[dict[str, Any]]) -> bool:
             shown = {row["conid"]: Decimal(row["quantity"]) for row in rows or ()}
             if {conid: quantity for conid, quantity in shown.items() if quantity} != held:
                 return False
+    return True
+
+
+def _is_told(day: Day, orders: list[dict[str, Any]]) -> bool:
+    """Tell whether the API says of every order at the venues what the venue says."""
+    truths = {
+        str(order.order_id): order
+        for gateway in day.gateways
+        for order in gateway.venue.orders.values()
+    }
+    for order in orders:
+        truth = truths.get(order["broker_order_id"])
+        if truth is not None and (
+            order["state"] not in STATES[truth.status.value]
+            or order["confidence"] != "confirmed"
+            or Decimal(order["filled_quantity"]) < truth.filled_quantity
+        ):
+            return False
     return True
 
 

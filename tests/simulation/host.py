@@ -34,10 +34,16 @@ from tests.simulation.network import Network
 API_HOST: Final = "127.0.0.1:8700"
 TOKEN: Final = "a-token-that-must-never-be-seen-anywhere"
 MEASURE_S: Final = 30.0
+SNAPSHOT_RECORDS: Final = 100
 POSITION_MAX: Final = 60
 CONIDS: Final = (265598, 8314)
 EXTERNAL_CONID: Final = 756733
 """What only others trade, so that the limits of the days' own contracts are theirs alone."""
+
+ACCEPTED_MESSAGES: Final = frozenset({"o10151", "o163", "o354"})
+"""The broker's questions that the limits' file says yes to."""
+
+_ACCEPTED: Final = ", ".join(f"{one}: accept" for one in sorted(ACCEPTED_MESSAGES))
 
 RISK: Final = f"""\
 version: 1
@@ -52,7 +58,7 @@ defaults:
   position: {{max_qty: {POSITION_MAX}, max_notional: {{abs: 200_000}}}}
   working: {{max_total: 20, max_per_conid_side: 10}}
   instruments: {{allow_sec_types: [STK]}}
-  broker_messages: {{o10151: accept, o163: accept, o354: accept, default: decline}}
+  broker_messages: {{{_ACCEPTED}, default: decline}}
 """
 
 
@@ -74,7 +80,9 @@ def _openapi_of_paper() -> dict[str, Any]:
 _OPENAPI: Final[Any] = api_server.__dict__["openapi"]
 
 
-def engine_config(gateways: dict[str, tuple[str, tuple[str, ...]]], **pacing: int) -> EngineConfig:
+def engine_config(
+    gateways: dict[str, tuple[str, tuple[str, ...]]], *, orders: dict[str, str], **pacing: int
+) -> EngineConfig:
     """Return the configuration of an engine with these sessions."""
     sessions = [
         {
@@ -93,6 +101,8 @@ def engine_config(gateways: dict[str, tuple[str, tuple[str, ...]]], **pacing: in
             "risk": {"file": "risk.yaml"},
             "market_data": {"subscriptions": [*CONIDS, EXTERNAL_CONID], "bars": ["1m"]},
             "pacing": pacing,
+            "orders": orders,
+            "journal": {"snapshot_records": SNAPSHOT_RECORDS},
             "sessions": sessions,
         }
     )
@@ -131,7 +141,7 @@ class Engine:
             on_drain=lambda: None,
         )
         await assembly.open()
-        assembly.rebuild(self.journal.replay())
+        await assembly.rebuild()
         entry = Entry(
             at_ns=clock.wall_ns(),
             account=None,
@@ -178,7 +188,7 @@ class Engine:
         if self.journal is not None:
             self.journal.die()
         for session in self.assembly.sessions if self.assembly is not None else ():
-            for pool in (session.client._kept, session.client._fresh):
+            for pool in (session.client._reads, session.client._changes, session.client._fresh):
                 if pool is not None:
                     assert pool.connector is not None
                     pool.connector._closed = True

@@ -7,25 +7,31 @@ Rule 2: what waits goes into one commit, as a whole or not at all. A commit that
 way when the engine died may be on the disk or not: the engine never heard.
 
 Rule 3: a disk that failed once fails until the engine is started anew.
+
+Rule 4: a snapshot is a file of its own. One that was being written when the engine died may
+be there whole, in part, or not at all.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from engine.domain.messages import DenyOrder, JournalMessage, SubmitOrder
-from engine.domain.ports import Committed, Entry, NotCommitted, Recorded
-from engine.domain.values import AccountId, OrderId, Reason
+from engine.domain.ports import Committed, Entry, NotCommitted, Recorded, Snapshot
+from engine.domain.values import AccountId, OrderId, Reason, SessionName
 from engine.domain.views import EventView
 from engine.journal import codec
-from engine.journal.verify import GENESIS, chain_hash
+from engine.journal.snapshot import SNAPSHOTS_KEPT, newest_good, seal
+from engine.journal.verify import GENESIS, Header, chain_hash
 from tests.simulation.loop import VirtualLoop, running_process
 
 Done = Callable[[Committed | NotCommitted], None]
 
 QUEUE_RECORDS_MAX: Final = 10_000
+PAGE_RECORDS: Final = 250
 READ_MS: Final = (0.2, 30.0)
 """How long it takes to read records back while the engine runs."""
 
@@ -40,6 +46,7 @@ class Written:
     type: str
     account: AccountId | None
     order_id: OrderId | None
+    session: SessionName | None
     body: bytes
     hash: bytes
     moment: int
@@ -67,6 +74,9 @@ class Disk:
         self.chance = random.Random(f"disk:{seed}")
         self.conditions = DiskConditions()
         self.records: list[Written] = []
+        self.snapshots: list[bytes] = []
+        """The newest first."""
+        self.struck: Counter[str] = Counter()
         self.epoch = 0
         self._on_commit = on_commit
 
@@ -84,7 +94,7 @@ class Disk:
         for entry, name, body in entries:
             before = self.records[-1].hash if self.records else GENESIS
             header = (len(self.records) + 1, entry.at_ns, epoch, name, entry.account,
-                      entry.order_id)  # fmt: skip
+                      entry.order_id, entry.session)  # fmt: skip
             written = Written(
                 seq=header[0],
                 at_ns=entry.at_ns,
@@ -92,6 +102,7 @@ class Disk:
                 type=name,
                 account=entry.account,
                 order_id=entry.order_id,
+                session=entry.session,
                 body=body,
                 hash=chain_hash(before, header, body),
                 moment=0,
@@ -99,9 +110,18 @@ class Disk:
             object.__setattr__(written, "moment", self._on_commit(written))
             self.records.append(written)
 
+    def keep(self, snapshot: bytes) -> None:
+        """Keep a snapshot and the one before it."""
+        self.snapshots = [snapshot, *self.snapshots][:SNAPSHOTS_KEPT]
 
-def _header(record: Written) -> tuple[int, int, int, str, str | None, str | None]:
-    return (record.seq, record.at_ns, record.epoch, record.type, record.account, record.order_id)
+    def hash_of(self, seq: int) -> bytes | None:
+        """Return the hash of a record, None when there is none."""
+        return self.records[seq - 1].hash if 0 < seq <= len(self.records) else None
+
+
+def _header(record: Written) -> Header:
+    return (record.seq, record.at_ns, record.epoch, record.type, record.account,
+            record.order_id, record.session)  # fmt: skip
 
 
 class SimulatedJournal:
@@ -111,7 +131,9 @@ class SimulatedJournal:
         self._disk = disk
         self._epoch = disk.epoch
         self._process = running_process()
-        self._before = tuple(disk.records)
+        self._before = len(disk.records)
+        self._started = False
+        self._saving: bytes | None = None
         self._last_seq = len(disk.records)
         self._queue: list[tuple[Entry, str, bytes, Done]] = []
         self._under_way: list[tuple[Entry, str, bytes, Done]] = []
@@ -184,15 +206,45 @@ class SimulatedJournal:
         if on_disk and not self._committed(self._under_way) and self._disk.chance.random() < 0.5:
             batch = [(entry, name, body) for entry, name, body, _ in self._under_way]
             self._disk.write(batch, self._epoch)
+        if self._saving is not None and self._disk.chance.random() < 0.5:
+            torn = self._disk.chance.randint(0, len(self._saving))
+            self._disk.keep(self._saving[:torn])
+            self._disk.struck["snapshot torn"] += 1
 
     def _committed(self, batch: list[tuple[Entry, str, bytes, Done]]) -> bool:
         """Tell whether the batch is durable already and only its engine does not know."""
         durable = len(self._disk.records) - self._last_seq
         return durable >= len(batch)
 
-    def replay(self) -> Sequence[Recorded]:
-        """Return what was durable when this engine started."""
-        return tuple(_recorded(one) for one in self._before)
+    async def replay(
+        self, *, after_seq: int = 0, until_seq: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded]]:
+        """Yield durable records in pages; a reader has to wait for each."""
+        last = self._before if until_seq is None else until_seq
+        while after_seq < last:
+            await asyncio.sleep(0)
+            page = self._disk.records[after_seq : min(after_seq + PAGE_RECORDS, last)]
+            after_seq += len(page)
+            yield tuple(map(_recorded, page))
+
+    async def snapshot(self) -> Snapshot | None:
+        """Return the newest snapshot that is whole and belongs to these records."""
+        await asyncio.sleep(0)
+        kept = [(number, lambda one=one: one) for number, one in enumerate(self._disk.snapshots)]
+        found = newest_good(kept, self._disk.hash_of)
+        if found is not None and not self._started:
+            self._disk.struck["snapshot used at a start"] += 1
+        self._started = True
+        return None if found is None else Snapshot(seq=found.seq, body=found.body)
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Write a snapshot; it is there once that has ended."""
+        record_hash = self._disk.hash_of(snapshot.seq)
+        assert record_hash is not None, "a snapshot of what is durable"
+        self._saving = seal(snapshot.seq, record_hash, snapshot.body)
+        await asyncio.sleep(self._disk.chance.uniform(*READ_MS) / 1000)
+        self._disk.keep(self._saving)
+        self._saving = None
 
     async def records(
         self, *, account: AccountId | None = None, order_id: OrderId | None = None
@@ -223,7 +275,13 @@ class SimulatedJournal:
 
 
 def _recorded(one: Written) -> Recorded:
-    entry = Entry(at_ns=one.at_ns, account=one.account, order_id=one.order_id, message=one.message)
+    entry = Entry(
+        at_ns=one.at_ns,
+        account=one.account,
+        order_id=one.order_id,
+        message=one.message,
+        session=one.session,
+    )
     return Recorded(seq=one.seq, entry=entry)
 
 

@@ -5,7 +5,7 @@ record means, or a mistake in it would check itself.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -30,6 +30,15 @@ class Line:
     session: str | None
     epoch: int
     intent: Written
+    type: str = ""
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    group: str | None = None
+    leader: str | None = None
+    index: int = 0
+    """Its place among the orders that go out in one request, and whose request it is."""
+    adopted: str | None = None
+    """The broker's id of an order that others made and the engine took over."""
     attempts: list[Written] = field(default_factory=list)
     outcomes: list[tuple[Written, Any]] = field(default_factory=list)
     cancels: list[Written] = field(default_factory=list)
@@ -40,6 +49,10 @@ class Line:
     changing_to: Decimal = ZERO
     at_broker: bool = False
     ended: bool = False
+    absent: bool = False
+    corrected: bool = False
+    late_sighting: bool = False
+    """True for an order that was proven absent, or was over, and lived after all."""
     counted: Decimal = ZERO
     """What the broker said was filled when it said that the order was over."""
 
@@ -47,6 +60,16 @@ class Line:
     def sign(self) -> int:
         """1 for a buy, -1 for a sell."""
         return 1 if self.side == "BUY" else -1
+
+    @property
+    def is_exit(self) -> bool:
+        """True for an order that closes what the entry of its bracket opens."""
+        return self.group == "bracket" and self.index > 0
+
+    @property
+    def follows(self) -> bool:
+        """True for an order that another one's request carries."""
+        return self.index > 0
 
     @property
     def filled(self) -> Decimal:
@@ -69,6 +92,37 @@ class Standing:
     conid: int
     longest: Decimal
     shortest: Decimal
+    buys: bool
+    """True when it was an order to buy that made it so."""
+
+
+def open_together(lines: Iterable[Line], side: str) -> Decimal:
+    """Return what orders may still fill on a side, where some of them exclude each other.
+
+    Of a group in which one cancels all, the largest counts. The exits of a bracket close what
+    its entry has filled, and no more.
+    """
+    total = ZERO
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        if line.leader is None:
+            total += line.open_quantity if line.side == side else ZERO
+        else:
+            groups.setdefault(line.leader, []).append(line)
+    for members in groups.values():
+        entries = [one for one in members if one.group == "bracket" and not one.is_exit]
+        total += sum((one.open_quantity for one in entries if one.side == side), ZERO)
+        others = [one for one in members if one not in entries]
+        rest = max((one.open_quantity for one in others if one.side == side), default=ZERO)
+        if entries:
+            closed = sum((one.filled for one in others), ZERO)
+            rest = min(rest, max(ZERO, entries[0].filled - closed))
+        total += rest
+    return total
+
+
+def _price(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 class Ledger:
@@ -90,6 +144,8 @@ class Ledger:
     def _take(self, record: Written, body: Any) -> None:
         if record.type in {"INTENT", "DENIED"}:
             self._begin(record, body)
+        elif record.type == "ADOPTED":
+            self._adopt(record, body)
         elif record.order_id is not None:
             line = self.lines.get(record.order_id)
             if line is None:
@@ -102,8 +158,15 @@ class Ledger:
         approved = body.get("approved")
         ticket = body["ticket"] if approved is None else approved["ticket"]
         assert record.order_id is not None
+        group = ticket["group"] or {}
         line = Line(
             order_id=record.order_id,
+            type=ticket["type"],
+            limit_price=_price(ticket["limit_price"]),
+            stop_price=_price(ticket["stop_price"]),
+            group=group.get("kind"),
+            leader=group.get("leader"),
+            index=group.get("index", 0),
             account=ticket["account"],
             key=ticket["client_order_id"],
             conid=ticket["conid"],
@@ -118,7 +181,26 @@ class Ledger:
         self.keys.setdefault((line.account, line.key), []).append(line.order_id)
         if approved is not None:
             line.in_force = line.quantity
-            self._stand(record, line)
+            if not line.is_exit:
+                self._stand(record, line)
+
+    def _adopt(self, record: Written, body: Any) -> None:
+        row = body["row"]
+        assert record.order_id is not None
+        self.lines[record.order_id] = Line(
+            order_id=record.order_id,
+            account=row["account"],
+            key=f"adopted-{row['broker_order_id']}",
+            conid=row["conid"],
+            side=row["side"],
+            quantity=Decimal(row["total_quantity"]),
+            coid=None,
+            session=body["session"],
+            epoch=record.epoch,
+            intent=record,
+            adopted=row["broker_order_id"],
+            at_broker=True,
+        )
 
     def _follow(self, line: Line, record: Written, body: Any) -> None:
         line.at_broker |= record.type in {"ROW", "EXECUTION"}
@@ -144,6 +226,12 @@ class Ledger:
                 line.at_broker |= kind == "ack"
             case "EXPIRED":
                 line.ended = True
+            case "ABSENT":
+                line.ended = line.absent = True
+            case "ROW" if line.absent:
+                line.absent, line.late_sighting = False, True
+                line.ended = body["row"].get("status") in _OVER
+                line.counted = Decimal(body["row"].get("filled_quantity") or 0)
             case "ROW" if body["row"].get("status") in _OVER:
                 line.ended = True
                 line.counted = Decimal(body["row"].get("filled_quantity") or 0)
@@ -158,6 +246,7 @@ class Ledger:
         if revision <= known[0]:
             return
         quantity = Decimal(execution["quantity"])
+        line.corrected |= bool(known[0])
         line.fills[root] = (revision, quantity)
         grown = quantity - known[1]
         key = (line.account, line.conid)
@@ -170,8 +259,7 @@ class Ledger:
             for one in self.lines.values()
             if (one.account, one.conid) == (line.account, line.conid)
         ]
-        buys = sum((one.open_quantity for one in same if one.side == "BUY"), ZERO)
-        sells = sum((one.open_quantity for one in same if one.side == "SELL"), ZERO)
+        buys, sells = open_together(same, "BUY"), open_together(same, "SELL")
         self.standings.append(
             Standing(
                 record=record,
@@ -179,5 +267,6 @@ class Ledger:
                 conid=line.conid,
                 longest=position + buys,
                 shortest=position - sells,
+                buys=line.side == "BUY",
             )
         )

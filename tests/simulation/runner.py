@@ -1,9 +1,9 @@
 """Lives through many days, in one process or in several."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 from tests.simulation.bugs import BUGS
 from tests.simulation.checker import check_day
@@ -44,10 +44,26 @@ def live_many(seeds: range, workers: int) -> Iterator[Outcome]:
 
 
 def find_bug(name: str, seeds: range) -> Outcome | None:
-    """Return the first day on which the planted bug was found, None when it never was."""
+    """Return the first day on which the planted bug was found, None when it never was.
+
+    What the same day shows without the bug is not the bug's.
+    """
     for seed in seeds:
         with BUGS[name]():
             outcome = live_one(seed)
-        if outcome.problems:
+        if outcome.problems and not set(outcome.problems) & set(live_one(seed).problems):
             return outcome
     return None
+
+
+def _find(job: tuple[str, range]) -> tuple[str, Outcome | None]:
+    name, seeds = job
+    return name, find_bug(name, seeds)
+
+
+def find_bugs(names: Iterable[str], seeds: range, workers: int) -> Iterator[tuple[str, Any]]:
+    """Look for many planted bugs, several at once; yields each with what found it."""
+    jobs = [(name, seeds) for name in names]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=quiet_logs) as pool:
+        yield from pool.map(_find, jobs)

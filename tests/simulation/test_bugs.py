@@ -1,4 +1,4 @@
-"""Planted bugs are found. `python -m tests.simulation --bugs` proves it of all ten."""
+"""Planted bugs are found. `python -m tests.simulation --bugs` proves it of all."""
 
 import pytest
 
@@ -17,5 +17,5 @@ def test_a_planted_bug_is_found_within_a_few_days(name: str) -> None:
     assert live_one(found.seed).problems == (), "without the bug the same day holds"
 
 
-def test_ten_bugs_can_be_planted() -> None:
-    assert len(BUGS) == 10
+def test_twenty_five_bugs_and_more_can_be_planted() -> None:
+    assert len(BUGS) >= 25

@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from engine.sim import SimConfig, SimGateway
-from engine.sim.orders import CommissionKnown, OrderChanged, Prompted, Traded
+from engine.sim.orders import CommissionKnown, Corrected, OrderChanged, Prompted, Traded
 from engine.sim.venue import Venue
 from tests.simulation.history import History
 from tests.simulation.host import CONIDS, EXTERNAL_CONID
@@ -79,7 +79,9 @@ class Gateway:
         world = self.sim.world
         while True:
             world.advance(self._wall_ms())
-            await asyncio.sleep(BUSY_S if self.venue.agenda._due else QUIET_S)
+            due = self.venue.agenda._due
+            wait_s = (due[0][0] - self._wall_ms()) / 1000 if due else QUIET_S
+            await asyncio.sleep(min(QUIET_S, max(BUSY_S, wait_s)))
 
     # --- what people and the weather do -----------------------------------------------------
 
@@ -111,10 +113,11 @@ class Gateway:
             if method == "POST" and _ORDERS.match(path):
                 self._opened[connection] = number
         first = self._opened.get(connection)
-        coid = _COID.search(data) if first is not None else None
-        if coid is not None:
+        coids = _COID.findall(data) if first is not None else ()
+        if coids:
             del self._opened[connection]
-            self.history.note("order sent", (self.name, coid[1].decode(), first))
+        for coid in coids:
+            self.history.note("order sent", (self.name, coid.decode(), first))
 
     def _arrived(self) -> Any:
         @web.middleware
@@ -131,6 +134,7 @@ class Gateway:
         """Note what the venue does, at the moment that it does it."""
         note, name = self.history.note, self.name
         record, cancel, take_news = venue.record, venue.cancel, venue.take_news
+        incarnate = venue.incarnate
 
         def recorded(**submission: Any) -> None:
             note("submission", (name, submission["account"], submission["coid"]))
@@ -139,6 +143,12 @@ class Gateway:
         def cancelled(order_id: int, now_ms: int) -> Any:
             note("cancel request", (name, order_id))
             return cancel(order_id, now_ms)
+
+        def incarnated(order_id: int, ticket: Any, now_ms: int) -> Any:
+            second = incarnate(order_id, ticket, now_ms)
+            note("incarnated", (name, second.ticket.coid, second.ticket.account,
+                                second.ticket.conid))  # fmt: skip
+            return second
 
         def taken() -> Any:
             news = take_news()
@@ -151,9 +161,13 @@ class Gateway:
                     case Traded(execution=execution):
                         told_fill = (name, execution.execution_id, execution.ticket.coid)
                         note("venue fill", (*told_fill, str(execution.quantity)))
+                    case Corrected(execution=execution):
+                        told_fill = (name, execution.execution_id, execution.ticket.coid)
+                        note("venue correction", (*told_fill, str(execution.quantity)))
                     case CommissionKnown() | Prompted():
                         continue
             return news
 
         watched: Any = venue
         watched.record, watched.cancel, watched.take_news = recorded, cancelled, taken
+        watched.incarnate = incarnated

@@ -44,6 +44,37 @@ COUNTED: Final = (
     "lose_str",
     "prompt_next",
     "init_fails",
+    "answer_late",
+    "accept_late",
+    "empty_answer",
+    "truncated_answer",
+    "html_answer",
+    "reply_not_found",
+    "change_answer_late",
+    "second_incarnation",
+    "cancel_503_with_accept",
+    "cancel_hang",
+    "cancel_unanswered",
+    "cancel_at_once",
+    "fill_after_cancel",
+    "correct_next",
+    "bust_next",
+    "trades_late",
+    "status_late",
+    "cold_orders_list",
+    "filters_poisoned",
+    "freeze_orders_list",
+    "hide_from_list",
+    "hide_from_stream",
+    "cold_trades_list",
+    "reorder_str",
+    "garbage_frame",
+    "oversized_frame",
+    "gc_pause",
+    "edge_403",
+    "group_member_refused",
+    "group_member_lost",
+    "order_vanishes",
 )
 """Faults of the simulated gateway that strike so many of the next."""
 
@@ -61,6 +92,23 @@ SWITCHED: Final = (
     "invalidated_question_goes_live",
     "unauthorized",
     "competing",
+    "competing_shown",
+    "empty_accounts",
+    "empty_orders_list",
+    "reset_forgets_ended",
+    "duplicate_coid_400",
+    "coid_amnesia",
+    "question_without_ids",
+    "html_question",
+    "bundled_questions",
+    "renumber_on_reset",
+    "partial_rows",
+    "numbers_as_texts",
+    "texts_as_numbers",
+    "empty_numbers",
+    "thousands_separators",
+    "penalty_extends",
+    "stale_positions",
 )
 """Faults of the simulated gateway that last for a while."""
 
@@ -148,6 +196,7 @@ class Weather:
             **{f"kill_after_{what}": self._kill_after(what) for what in DEADLY},
             **{f"fail_{actor.__name__}": self._fail(actor) for actor in FAILING},
             "external_order": self._external_order,
+            "move_position": self._move_position,
             "pause": self._pause,
         }
         self.forecast = draw_forecast(chance, tuple(self._acts))
@@ -178,6 +227,7 @@ class Weather:
         for gateway in self._gateways:
             faults = gateway.sim.faults
             faults.change({**Faults().values(), "penalty_box_s": PENALTY_BOX_S})
+            act(gateway.sim, "answer_cancels", {})
             gateway.restarting = False
             gateway.line.conditions = Conditions()
             gateway.line.reset_all(silent_only=True)
@@ -343,6 +393,14 @@ class Weather:
         if chance.random() < 0.3:
             ticket |= {"orderType": "LMT", "price": chance.choice((10, 9_000))}
         act(gateway.sim, "external", ticket)
+
+    async def _move_position(self, gateway: Gateway) -> None:
+        """Change a holding without a trade, as a transfer does."""
+        chance = self._chance
+        account = chance.choice(sorted(gateway.venue.accounts))
+        moved = {"account": account, "conid": EXTERNAL_CONID, "quantity": chance.choice((-7, 5))}
+        act(gateway.sim, "move_position", moved)
+        self._history.note("position moved", account)
 
     async def _pause(self, _gateway: Gateway) -> None:
         """Stand still, as a machine that is moved to another one does."""

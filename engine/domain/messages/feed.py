@@ -15,6 +15,7 @@ from engine.domain.messages.risk import (
     LedgerRead,
     PositionsRead,
     ProfitSeen,
+    ReconcileAccount,
 )
 from engine.domain.values import (
     AccountId,
@@ -57,6 +58,8 @@ class DeliverNews:
     rows: tuple[OrderRow, ...] = ()
     executions: tuple[Execution, ...] = ()
     source: Source
+    read: int = 0
+    """The number of the list's read, from 1; 0 for what the stream told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ class DeliverToRisk:
     """Tell the account's risk actor what was read about it."""
 
     account: AccountId
-    message: PositionsRead | FundsRead | LedgerRead | ProfitSeen
+    message: PositionsRead | FundsRead | LedgerRead | ProfitSeen | ReconcileAccount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,23 +5,29 @@ from typing import Final, TypeAlias
 
 from engine.domain.messages.feed import NoticeSeen
 from engine.domain.messages.order import (
+    AdoptOrder,
     AttemptStarted,
     CancelOrder,
     DenyOrder,
     ExecutionSeen,
+    IncarnationSeen,
     ModifyOrder,
     ModifySettled,
     OrderAnswered,
     OrderDoubted,
     OrderExpired,
     OrderParked,
+    OrderProvenAbsent,
     OrderRecord,
     OrderRowSeen,
+    OrderUnprotected,
     PromptRaised,
     ReplyDecided,
+    ResolveOrder,
     SubmitOrder,
 )
 from engine.domain.messages.risk import (
+    AccountReconciled,
     HaltScope,
     ResumeScope,
 )
@@ -51,7 +57,8 @@ class LimitsLoaded:
 class ExternalOrderSeen:
     """An order that this engine did not send is new, or has a new status.
 
-    The journal's EXTERNAL. It counts in nothing here and is never touched.
+    The journal's EXTERNAL. What of it may still fill counts in its account's exposure; it
+    is touched only where the account's policy says so.
     """
 
     session: SessionName
@@ -67,6 +74,7 @@ JournalMessage: TypeAlias = (
     | ExternalOrderSeen
     | EngineStarted
     | LimitsLoaded
+    | AccountReconciled
 )
 
 JOURNALED: Final = (
@@ -84,6 +92,12 @@ JOURNALED: Final = (
     OrderExpired,
     OrderDoubted,
     OrderParked,
+    OrderProvenAbsent,
+    ResolveOrder,
+    AdoptOrder,
+    IncarnationSeen,
+    OrderUnprotected,
+    AccountReconciled,
     HaltScope,
     ResumeScope,
     LoginGuarded,

@@ -1,20 +1,18 @@
 """Messages to and from an order."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import TypeAlias
 
 from engine.domain.messages.common import (
-    ReportAnomaly,
-    StartTimer,
-    StopTimer,
     TimerFired,
 )
 from engine.domain.values import (
-    AccountId,
     ApprovedChange,
     ApprovedTicket,
     BrokerOrderId,
+    Evidence,
     Execution,
     OrderId,
     OrderRow,
@@ -22,12 +20,13 @@ from engine.domain.values import (
     Question,
     QuestionId,
     Reason,
+    Resolution,
     SessionName,
     Source,
     Terms,
     Ticket,
+    UnprotectedPolicy,
 )
-from engine.domain.views import OrderView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +38,23 @@ class SubmitOrder:
 
     approved: ApprovedTicket
     body: bytes
+    followers: tuple[ApprovedTicket, ...] = ()
+    """With the leader of a group: the other orders that `body` carries, so that all of the
+    group is durable at once. Their own intents follow, with an empty body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptOrder:
+    """Somebody else's order becomes one of ours. The journal's ADOPTED.
+
+    `row` is what the broker showed of it. With `cancel`, it is cancelled at once.
+    """
+
+    order_id: OrderId
+    session: SessionName
+    row: OrderRow
+    by: str
+    cancel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +168,8 @@ class OrderAnswered:
     order_id: OrderId
     step: Step
     outcome: Outcome
+    late: bool = False
+    """True for the answer to a request that was given up before; it is evidence only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +189,8 @@ class OrderRowSeen:
     order_id: OrderId
     row: OrderRow
     source: Source
+    read: int = 0
+    """Which read of the list showed it, so that two rows can be told to be of one; 0: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +227,71 @@ class OrderParked:
 
     order_id: OrderId
     reason: Reason
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderProvenAbsent:
+    """The broker provably has no such order. The journal's ABSENT; the order is NOT_PLACED."""
+
+    order_id: OrderId
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveOrder:
+    """A person says what became of a parked order. The journal's RESOLVED.
+
+    LIVE and FILLED name the broker's order. FILLED gives what filled at which price, until
+    the broker shows the executions. `approved_by` is the second person, where there is one.
+    """
+
+    order_id: OrderId
+    resolution: Resolution
+    reason: str
+    by: str
+    approved_by: str | None = None
+    broker_order_id: BrokerOrderId | None = None
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncarnationSeen:
+    """The broker has a second order under our id. The journal's INCARNATION.
+
+    With `duplicate`, one list showed both at work: the one of `row` is to be cancelled, and
+    what it fills counts. With `gone`, the broker's lists have lacked the one of `row` for so
+    long that it is there no more. With neither, the broker has renumbered the order.
+    """
+
+    order_id: OrderId
+    row: OrderRow
+    duplicate: bool
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSent:
+    """The leader's attempt is durable: what it does, it does for this order, too.
+
+    A follower's own ATTEMPT comes of it.
+    """
+
+    order_id: OrderId
+    session_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderUnprotected:
+    """An entry works or has filled, and an exit of it is missing. The journal's UNPROTECTED.
+
+    `missing` are our exits that the broker does not show.
+    """
+
+    order_id: OrderId
+    missing: tuple[OrderId, ...]
+    policy: UnprotectedPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +328,12 @@ OrderMessage: TypeAlias = (
     | OrderExpired
     | OrderDoubted
     | OrderParked
+    | OrderProvenAbsent
+    | ResolveOrder
+    | AdoptOrder
+    | IncarnationSeen
+    | GroupSent
+    | OrderUnprotected
     | RecordCommitted
     | RecordFailed
     | TimerFired
@@ -263,128 +354,10 @@ OrderRecord: TypeAlias = (
     | OrderExpired
     | OrderDoubted
     | OrderParked
+    | OrderProvenAbsent
+    | ResolveOrder
+    | AdoptOrder
+    | IncarnationSeen
+    | OrderUnprotected
 )
 """What an order writes to the journal, and what rebuilds it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteRecord:
-    """Append `record` to the journal. With `confirm`, tell the order once it is durable.
-
-    `view` is the order as it is after the record; it is shown when the record is durable.
-    """
-
-    record: OrderRecord
-    view: OrderView
-    confirm: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgetOrder:
-    """The order's first record is not durable and never will be: there is no such order."""
-
-    order_id: OrderId
-    account: AccountId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestTurn:
-    """Ask the session for its submit lane. Answered by `TurnGranted` or `TurnRefused`."""
-
-    order_id: OrderId
-    session: SessionName
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseTurn:
-    """The order's conversation with the broker is over, or it no longer wants a turn."""
-
-    order_id: OrderId
-    session: SessionName
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceAtBroker:
-    """Send the order once. Answered by `OrderAnswered(step=PLACE)`, always."""
-
-    order_id: OrderId
-    session: SessionName
-    account: AccountId
-    body: bytes
-    send_by_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyAtBroker:
-    """Answer the broker's question. Answered by `OrderAnswered(step=REPLY)`, always."""
-
-    order_id: OrderId
-    session: SessionName
-    question_id: QuestionId
-    confirmed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelAtBroker:
-    """Ask the broker to cancel. Answered by `OrderAnswered(step=CANCEL)`, always."""
-
-    order_id: OrderId
-    session: SessionName
-    account: AccountId
-    broker_order_id: BrokerOrderId
-    sec_type: str = "STK"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModifyAtBroker:
-    """Send the changed ticket once. Answered by `OrderAnswered(step=MODIFY)`, always."""
-
-    order_id: OrderId
-    session: SessionName
-    account: AccountId
-    broker_order_id: BrokerOrderId
-    body: bytes
-    send_by_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLookup:
-    """Ask the session to look for the order at the broker until `StopLookup`."""
-
-    order_id: OrderId
-    session: SessionName
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopLookup:
-    """The order was found, or a person has it now."""
-
-    order_id: OrderId
-    session: SessionName
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LearnAlias:
-    """From now on the broker's id means this order, too."""
-
-    order_id: OrderId
-    account: AccountId
-    broker_order_id: BrokerOrderId
-
-
-OrderEffect: TypeAlias = (
-    WriteRecord
-    | ForgetOrder
-    | RequestTurn
-    | ReleaseTurn
-    | PlaceAtBroker
-    | ReplyAtBroker
-    | CancelAtBroker
-    | ModifyAtBroker
-    | RequestLookup
-    | StopLookup
-    | LearnAlias
-    | StartTimer
-    | StopTimer
-    | ReportAnomaly
-)

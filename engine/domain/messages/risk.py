@@ -1,6 +1,7 @@
 """Messages to an account's risk."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from engine.domain.values import (
@@ -8,15 +9,20 @@ from engine.domain.values import (
     ApprovedChange,
     CashBalance,
     Coid,
+    ConId,
     Execution,
     Funds,
     Instrument,
     OrderId,
+    OrderRow,
     Position,
+    PositionBreak,
     ProfitAndLoss,
     Quote,
     Reason,
+    Reconciliation,
     Scope,
+    SessionName,
     Terms,
     Ticket,
     TradingState,
@@ -44,6 +50,17 @@ class RequestOrder:
     quote: Quote | None
     now_ns: int
     obstacle: Reason | None = None
+    followers: tuple["FollowerRequest", ...] = ()
+    """The other orders of its group; they pass together or not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowerRequest:
+    """Another order of a group, with the ids that are for it."""
+
+    ticket: Ticket
+    order_id: OrderId
+    coid: Coid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +154,51 @@ class OrderForgotten:
     """
 
     order_id: OrderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountReconciled:
+    """An account was compared with the broker. The journal's RECONCILED.
+
+    `positions` are the holdings that both agree on, for the comparison after a restart. It
+    is written at the first comparison of a login, and when its result changes.
+    """
+
+    account: AccountId
+    session: SessionName
+    epoch: int
+    result: Reconciliation
+    orders: int
+    executions: int
+    positions: tuple[tuple[ConId, Decimal], ...]
+    breaks: tuple[PositionBreak, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileAccount:
+    """Its session begins to read an account anew, or has read all of it.
+
+    With `done`, every list that the comparison needs was read in this login; until then
+    the account's orders are refused.
+    """
+
+    account: AccountId
+    epoch: int
+    step: str
+    done: bool
+    orders: int = 0
+    executions: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalWorking:
+    """An order of somebody else in the account: what of it may still fill counts.
+
+    `row` is what is known of it, all parts together; `over` once it has ended.
+    """
+
+    row: OrderRow
+    over: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

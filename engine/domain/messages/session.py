@@ -23,14 +23,17 @@ from engine.domain.messages.feed import (
     StreamReady,
 )
 from engine.domain.messages.order import (
+    TurnGranted,
+    TurnRefused,
+)
+from engine.domain.messages.order_effects import (
     ReleaseTurn,
     RequestLookup,
     RequestTurn,
     StopLookup,
-    TurnGranted,
-    TurnRefused,
 )
 from engine.domain.messages.risk import (
+    AccountReconciled,
     FundsRead,
     LedgerRead,
     OrderChanged,
@@ -38,6 +41,8 @@ from engine.domain.messages.risk import (
 )
 from engine.domain.values import (
     AccountId,
+    BrokerOrderId,
+    Evidence,
     Execution,
     OrderId,
     OrderRow,
@@ -45,6 +50,7 @@ from engine.domain.values import (
     ProfitAndLoss,
     SessionName,
 )
+from engine.domain.views import OrderView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +65,10 @@ class StartSession:
     epoch: int = 0
     in_turn: OrderId | None = None
     working: tuple[OrderId, ...] = ()
-    looking: tuple[OrderId, ...] = ()
+    looking: tuple[RequestLookup, ...] = ()
     guard: "LoginGuarded | None" = None
+    known: tuple[OrderView, ...] = ()
+    """Orders of its accounts that the broker showed lately, ended ones among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +135,7 @@ class SessionCall(StrEnum):
     PORTFOLIO_ACCOUNTS = "portfolio_accounts"
     SUPPRESS = "suppress"
     ORDERS = "orders"
+    ORDER_STATUS = "order_status"
     TRADES = "trades"
     POSITIONS = "positions"
     FUNDS = "funds"
@@ -208,19 +217,32 @@ class OrdersRead:
     """The live-orders list. `snapshot` is False while the broker's list is still cold.
 
     `complete` is False when a row could not be read; such a list proves no absence.
+    `account` is the one that was asked for, None for those of all accounts of the login.
     """
 
     rows: tuple[OrderRow, ...]
     snapshot: bool
     forced: bool
     complete: bool = True
+    account: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderStatusRead:
+    """One order that was asked for by its id."""
+
+    row: OrderRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradesRead:
-    """The executions of the last days."""
+    """The executions of the last days.
+
+    `complete` is False when a row could not be read; such a list proves no absence.
+    """
 
     executions: tuple[Execution, ...]
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +262,7 @@ SessionMessage: TypeAlias = (
     | AccountsRead
     | CallDone
     | OrdersRead
+    | OrderStatusRead
     | TradesRead
     | PositionsRead
     | FundsRead
@@ -262,11 +285,14 @@ SessionMessage: TypeAlias = (
 class CallGateway:
     """Make one of the session's own requests.
 
-    Answered by `AuthStatusRead`, `AccountsRead`, `OrdersRead`, `TradesRead`,
-    `PositionsRead`, `FundsRead`, `LedgerRead`, `ProfitRead` or `CallDone`, or by
-    `CallFailed`, always. `account` goes with POSITIONS, FUNDS and LEDGER, `force` with
-    ORDERS, `compete` with OPEN_BROKERAGE, `message_ids` with SUPPRESS. `deadline_ms` is how
-    long an answer to a TICKLE may take, None for as long as usual.
+    Answered by `AuthStatusRead`, `AccountsRead`, `OrdersRead`, `OrderStatusRead`,
+    `TradesRead`, `PositionsRead`, `FundsRead`, `LedgerRead`, `ProfitRead` or `CallDone`, or
+    by `CallFailed`, always. `account` goes with POSITIONS, FUNDS and LEDGER, and with ORDERS
+    for those of one account only. `broker_order_id` goes with ORDER_STATUS. `force` with
+    ORDERS clears the broker's cache; with TRADES it reads all days that the broker keeps,
+    and without only the current one. `compete` goes with OPEN_BROKERAGE, `message_ids` with
+    SUPPRESS. `deadline_ms` is how long an answer to a TICKLE may take, None for as long as
+    usual.
     """
 
     call: SessionCall
@@ -275,6 +301,7 @@ class CallGateway:
     compete: bool = False
     message_ids: tuple[str, ...] = ()
     deadline_ms: int | None = None
+    broker_order_id: BrokerOrderId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +331,22 @@ class ParkOrder:
 
     order_id: OrderId
     healthy_ms: int
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProveAbsent:
+    """The broker provably has no such order; tell it `OrderProvenAbsent`."""
+
+    order_id: OrderId
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteReconciled:
+    """Append the account's reconciliation to the journal; it need not be confirmed."""
+
+    reconciled: AccountReconciled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +361,8 @@ SessionEffect: TypeAlias = (
     | GrantTurn
     | RefuseTurn
     | ParkOrder
+    | ProveAbsent
+    | WriteReconciled
     | OpenStream
     | CloseStream
     | AnnounceSession

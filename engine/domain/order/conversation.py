@@ -1,7 +1,8 @@
-"""The conversations with the broker: a submit, a modify, and what it asks in between.
+"""The conversations with the broker: a submit, a modify, a cancel, and its questions.
 
 Rule 1: nothing is sent before the record that announces it is durable, and nothing is sent
-twice.
+twice. A submit asks for its turn as soon as its intent is handed to the journal: where the
+lane is idle, its attempt is written right behind it, and one commit makes both durable.
 
 Rule 2: a submit and a modify have a turn of the session's lane from their request to its
 last answer. One conversation goes on at a time; a prompt waits until it is over.
@@ -14,6 +15,7 @@ from typing import Final, assert_never
 
 from engine.domain.messages import (
     AttemptStarted,
+    CancelOrder,
     ModifyAtBroker,
     ModifyOrder,
     ModifySettled,
@@ -30,9 +32,10 @@ from engine.domain.messages import (
     StartTimer,
     Step,
     StopTimer,
+    SubmitOrder,
     TurnGranted,
 )
-from engine.domain.order.recorder import OrderRecorder
+from engine.domain.order.member import OVERDUE_MS, OrderMember
 from engine.domain.values import (
     LIVE,
     TERMINAL,
@@ -43,6 +46,7 @@ from engine.domain.values import (
     OutcomeKind,
     Question,
     Reason,
+    UnprotectedPolicy,
 )
 
 TURN_WAIT_MS_MAX: Final = 30_000
@@ -60,7 +64,7 @@ _CAPPED: Final = frozenset({OrderType.MIDPRICE, OrderType.REL})
 Effects = tuple[OrderEffect, ...]
 
 
-class OrderConversation(OrderRecorder):
+class OrderConversation(OrderMember):
     """An order that talks to the broker."""
 
     __slots__ = ()
@@ -77,14 +81,35 @@ class OrderConversation(OrderRecorder):
             return MARKET_WAIT_MS_MAX
         return TURN_WAIT_MS_MAX
 
+    def _submit(self, message: SubmitOrder, at_ns: int) -> Effects:
+        """Write the intent; a member of a group waits for it, an order alone does not."""
+        grouped = message.approved.ticket.group is not None
+        recorded = self._record(message, at_ns, confirm=grouped)
+        # The intents of its followers come before its attempt.
+        return recorded if grouped else (*recorded, *self._ask_for_turn())
+
+    def _submit_durable(self) -> Effects:
+        return () if self.ticket.group is None else self._want_turn()
+
+    def _submit_failed(self) -> Effects:
+        """Give back a turn that was asked for an order which does not exist after all."""
+        return self._leave_turn()
+
     def _want_turn(self) -> Effects:
+        if self.follows and self.change is None:
+            return ()  # It goes out with its leader's request.
         submitting = self.state is OrderState.SUBMITTING
+        unsent = self.change is None and self.attempts == 0
+        started = self._start_followers() if unsent else ()
         if not submitting and not self._is_change_unsent():
-            return ()  # It ended, or was given up, while its record was being written.
+            return started  # It ended, or was given up, while its record was being written.
+        return (*started, *self._ask_for_turn())
+
+    def _ask_for_turn(self) -> Effects:
         self._turn_wanted = True
         return (
             StartTimer(name="turn", delay_ms=self.turn_wait_ms),
-            RequestTurn(order_id=self.order_id, session=self.approved.session),
+            RequestTurn(order_id=self.order_id, session=self.session),
         )
 
     def _granted(self, turn: TurnGranted, at_ns: int) -> Effects:
@@ -94,7 +119,7 @@ class OrderConversation(OrderRecorder):
             # It ended while it waited, or it was sent before: never twice.
             if self.waits_for_turn:
                 return self._leave_turn()
-            return (ReleaseTurn(order_id=self.order_id, session=self.approved.session),)
+            return (ReleaseTurn(order_id=self.order_id, session=self.session),)
         self._turn = turn
         attempt = AttemptStarted(order_id=self.order_id, number=1, session_epoch=turn.session_epoch)
         return (StopTimer(name="turn"), *self._record(attempt, at_ns, confirm=True))
@@ -113,6 +138,8 @@ class OrderConversation(OrderRecorder):
     # --- a submit ------------------------------------------------------------------------
 
     def _place(self, at_ns: int) -> Effects:
+        if self.state is not OrderState.SUBMITTING or self.broker_order_id is not None:
+            return self._leave_shown(at_ns)
         assert self._turn is not None
         if self.cancel_wanted:
             # The cancel came while the attempt was being written: not a byte has left.
@@ -122,14 +149,25 @@ class OrderConversation(OrderRecorder):
             return self._answered(answer, at_ns)
         self._in_flight = True
         return (
+            *self._announce_attempt(),
             PlaceAtBroker(
                 order_id=self.order_id,
-                session=self.approved.session,
+                session=self.session,
                 account=self.ticket.account,
                 body=self.body,
                 send_by_ns=self._turn.send_by_ns,
             ),
         )
+
+    def _leave_shown(self, at_ns: int) -> Effects:
+        """Send nothing: the broker showed the order while its attempt was being written."""
+        text = "the broker has shown the order before it was sent"
+        reason = Reason(code="SHOWN_UNSENT", message=text)
+        anomaly = self._anomaly("shown_unsent", f"{self.state}, {self.broker_order_id}")
+        if self.state is not OrderState.SUBMITTING:
+            return (*self._leave_turn(), *self._doubt_followers(reason), anomaly)
+        doubted = OrderDoubted(order_id=self.order_id, reason=reason)
+        return (*self._record(doubted, at_ns), *self._leave_turn(), anomaly)
 
     # --- a modify ------------------------------------------------------------------------
 
@@ -153,7 +191,7 @@ class OrderConversation(OrderRecorder):
             return "the broker has ended the order, and not all of its executions were seen yet"
         if self._turn_wanted:
             return "the broker has not answered the submit of the order yet"
-        if self.prompt is not None:
+        if self._open_prompt is not None:
             return "the broker asked something about the order and has not taken the answer yet"
         if self.broker_order_id is None:
             return "the broker's id of the order is not known yet"
@@ -174,7 +212,7 @@ class OrderConversation(OrderRecorder):
             StopTimer(name="turn"),
             ModifyAtBroker(
                 order_id=self.order_id,
-                session=self.approved.session,
+                session=self.session,
                 account=self.ticket.account,
                 broker_order_id=self.broker_order_id,
                 body=self.change.body,
@@ -218,11 +256,61 @@ class OrderConversation(OrderRecorder):
             case _:
                 assert_never(outcome.kind)
 
+    # --- a cancel ------------------------------------------------------------------------
+
+    def _cancel(self, message: CancelOrder, at_ns: int) -> Effects:
+        if self.state in TERMINAL or self._cancel_open:
+            return ()  # Nothing to cancel, or under way already: the retries are ours.
+        unsent = self.state is OrderState.SUBMITTING and self.attempts == 0 and not self.follows
+        effects = self._record(message, at_ns, confirm=not unsent)
+        if not self._is_change_unsent():
+            return effects
+        reason = Reason(code="CANCELLED_BEFORE_SENT", message="cancelled before it was changed")
+        return (*effects, *self._settle_change(at_ns, applied=False, reason=reason))
+
+    def _due(self, name: str, at_ns: int) -> Effects:
+        """Do what is due for an order of a group, or for one that is good till a time."""
+        match name:
+            case "good_till":
+                return self._end_good_till(at_ns)
+            case "exits":
+                return self._end_unprotected(at_ns)
+            case "member":
+                text = "the broker took its group, and shows it neither in the answer nor in a row"
+                return self._doubt_member(at_ns, Reason(code="MEMBER_UNSEEN", message=text))
+            case "leader":
+                text = "the order that leads its group did not tell what became of it"
+                return self._doubt_member(at_ns, Reason(code="LEADER_SILENT", message=text))
+            case _:
+                return ()
+
+    def _end_good_till(self, at_ns: int) -> Effects:
+        """Cancel the order whose time has passed, until the cancel is taken."""
+        if self.state in TERMINAL:
+            return ()
+        if not self._is_overdue(at_ns):
+            return self._start_good_till(at_ns)  # The wall's clock went back meanwhile.
+        cancelled = self._cancel(CancelOrder(order_id=self.order_id, cause=self._overdue), at_ns)
+        if self.state in TERMINAL:
+            return cancelled
+        return (*cancelled, StartTimer(name="good_till", delay_ms=OVERDUE_MS))
+
+    def _end_unprotected(self, at_ns: int) -> Effects:
+        """See after the exits; take back what is left of an entry that must not go on so."""
+        effects = self._look_after_exits(at_ns)
+        cancels = self.policy.unprotected is UnprotectedPolicy.CANCEL_ENTRY
+        if not (cancels and self.unprotected):
+            return effects
+        cause = f"its exit {' and '.join(self.unprotected)} is missing at the broker"
+        return (*effects, *self._cancel(CancelOrder(order_id=self.order_id, cause=cause), at_ns))
+
     # --- answers and questions -----------------------------------------------------------
 
     def _answered(self, message: OrderAnswered, at_ns: int) -> Effects:
         if message.step is Step.CANCEL:
             return self._cancel_answered(message, at_ns)
+        if message.step is Step.PLACE and self.follows:
+            return self._told(message, at_ns)
         self._in_flight = False
         if message.step is Step.REPLY and self.prompt is not None:
             return self._prompt_answered(message, at_ns)
@@ -259,7 +347,7 @@ class OrderConversation(OrderRecorder):
         return (*self._record(doubted, at_ns), *self._release_turn())
 
     def _decide(self, question: Question, number: int) -> ReplyDecided:
-        policy = self.approved.questions
+        policy = self.questions
         answers = [policy.answers.get(kind, policy.default) for kind in question.message_ids]
         confirmed = (
             bool(answers)
@@ -286,7 +374,7 @@ class OrderConversation(OrderRecorder):
         return (
             ReplyAtBroker(
                 order_id=self.order_id,
-                session=self.approved.session,
+                session=self.session,
                 question_id=self.reply.question_id,
                 # A cancel or a halt that came meanwhile turns a yes into a no; never the reverse.
                 confirmed=self.reply.confirmed and self._may_confirm(),
@@ -311,7 +399,7 @@ class OrderConversation(OrderRecorder):
         return ()
 
     def _is_talking(self) -> bool:
-        return self._turn_wanted or self._in_flight or self.prompt is not None
+        return self._turn_wanted or self._in_flight or self._open_prompt is not None
 
     def _take_next_prompt(self, at_ns: int) -> Effects:
         if self._next_prompt is None or self._is_talking():

@@ -2,10 +2,12 @@
 
 from decimal import Decimal
 
-from engine.domain.messages import ReplyDecided
+from engine.domain.messages import ReplyDecided, ResolveOrder
 from engine.domain.order.change import Change, terms_of
+from engine.domain.order.incarnations import Incarnation, Kind
 from engine.domain.order.merge import NOTHING, Fills
 from engine.domain.values import (
+    LIVE,
     TERMINAL,
     AccountId,
     ApprovedTicket,
@@ -13,18 +15,25 @@ from engine.domain.values import (
     Coid,
     Confidence,
     ConId,
+    Evidence,
     Execution,
     OrderId,
     OrderState,
     Pending,
     Question,
     QuestionId,
+    QuestionPolicy,
     Reason,
+    Resolution,
+    SessionName,
     Side,
     Terms,
     Ticket,
 )
 from engine.domain.views import OrderView
+
+DOUBTFUL = frozenset({OrderState.IN_DOUBT, OrderState.PARKED})
+"""States in which the order is looked for, and a person may say what became of it."""
 
 
 class OrderFacts:
@@ -41,24 +50,36 @@ class OrderFacts:
         "_ended_unseen",
         "_lapsed",
         "_order_id",
+        "_others",
         "_prompts",
         "_request_sha256",
+        "_session",
         "_state",
         "_terms",
         "_ticket",
+        "_unshown",
         "_updated_at_ns",
+        "adopted",
         "attempts",
         "body",
         "broker_order_id",
         "cancel_wanted",
         "change",
         "declined",
+        "evidence",
         "fills",
+        "followers",
+        "late_sighted",
         "prompt",
         "question",
         "reason",
         "reply",
+        "resolution",
         "rounds",
+        "sent_at_ns",
+        "sent_epoch",
+        "unprotected",
+        "unsaid",
     )
 
     def __init__(self) -> None:
@@ -78,6 +99,18 @@ class OrderFacts:
         self._lapsed: Terms | None = None
         self._earlier: tuple[Terms, ...] = ()
         self._prompts: tuple[QuestionId, ...] = ()
+        self._others: tuple[Incarnation, ...] = ()
+        self._session: SessionName | None = None
+        self._unshown = NOTHING  # Filled before it was adopted; its executions may never show.
+        self.adopted = False
+        self.sent_at_ns = 0
+        self.sent_epoch = 0
+        self.evidence: Evidence | None = None
+        self.resolution: ResolveOrder | None = None
+        self.late_sighted = False
+        self.followers: tuple[ApprovedTicket, ...] = ()
+        self.unprotected: tuple[OrderId, ...] = ()
+        self.unsaid: tuple[str, ...] = ()
         self.body = b""
         self.attempts = 0
         self.rounds = 0
@@ -121,14 +154,32 @@ class OrderFacts:
         return self._approved
 
     @property
+    def session(self) -> SessionName:
+        """The session that sends for the order, as of its first record."""
+        assert self._session is not None, "a denied order is never sent"
+        return self._session
+
+    @property
+    def sent_by(self) -> SessionName | None:
+        """The session of its first record; None for a denied order, and before that record."""
+        return self._session
+
+    @property
+    def questions(self) -> QuestionPolicy:
+        """How the broker's questions are answered; about an adopted order, all with no."""
+        return QuestionPolicy(answers={}) if self._approved is None else self._approved.questions
+
+    @property
     def coid(self) -> Coid | None:
-        """The id on the wire; None for an order that risk denied."""
+        """The id on the wire; None for an order that risk denied, and for an adopted one."""
         return None if self._approved is None else self._approved.coid
 
     @property
     def terms(self) -> Terms:
         """The terms in force: the ticket's, until a change of them is settled."""
-        return self._terms or terms_of(self.ticket)
+        if self._terms is None:
+            return terms_of(self.ticket)  # Denied: it never had any.
+        return self._terms
 
     @property
     def lapsed(self) -> Terms | None:
@@ -145,12 +196,68 @@ class OrderFacts:
         return Pending.NONE if self.change is None else Pending.REPLACE
 
     @property
+    def is_closing(self) -> bool:
+        """True while the broker has ended the order, and not all its executions were seen."""
+        return self._closing is not None and self._state not in TERMINAL
+
+    @property
     def needs_lookup(self) -> bool:
         """True while the broker knows something of this order that we do not."""
         return (
-            self.state is OrderState.IN_DOUBT
-            or self._closing is not None
+            self.state in DOUBTFUL
+            or self.is_closing
+            or self.is_unseen
             or (self.change is not None and self.change.doubtful)
+            or bool(self.others_open)
+        )
+
+    @property
+    def is_unseen(self) -> bool:
+        """True while only a person says that the broker holds the order, or nobody by which id."""
+        if self.state not in LIVE:
+            return False
+        declared = self.resolution is not None and self.resolution.resolution is Resolution.LIVE
+        return declared or self.broker_order_id is None
+
+    @property
+    def is_missing(self) -> bool:
+        """True while the broker shows an order no more that it had; a machine says when."""
+        return False
+
+    @property
+    def is_resolvable(self) -> bool:
+        """True while a person may say what became of the order; what was said may be wrong."""
+        declared = self.is_unseen and self.resolution is not None
+        return self.state in DOUBTFUL or declared or self.is_missing
+
+    @property
+    def is_provable(self) -> bool:
+        """True while nothing of the order was ever seen, so that its absence can be proven."""
+        seen = self.broker_order_id is not None or bool(self.fills) or bool(self._others)
+        return self.state in DOUBTFUL and not seen
+
+    @property
+    def other_ids(self) -> tuple[BrokerOrderId, ...]:
+        """The broker's other orders that are, or were, this one."""
+        return tuple(other.broker_order_id for other in self._others)
+
+    @property
+    def doubles(self) -> tuple[Incarnation, ...]:
+        """The broker's second orders under our id: theirs are no news of the first one."""
+        if not self._others:
+            return ()
+        return tuple(other for other in self._others if other.kind is not Kind.FORMER)
+
+    @property
+    def others_open(self) -> tuple[Incarnation, ...]:
+        """The second orders, proven or not, that may still be at work."""
+        return tuple(other for other in self.doubles if not other.over)
+
+    @property
+    def duplicates_open(self) -> tuple[Incarnation, ...]:
+        """The second orders that are proven, and have not ended yet."""
+        return tuple(
+            other for other in self._others if other.kind is Kind.DUPLICATE and not other.over
         )
 
     def question_declined(self, what: str) -> Reason:
@@ -182,34 +289,52 @@ class OrderFacts:
             most = self._approved.quantity_max
         return most
 
+    @property
+    def quantity_extra(self) -> Decimal:
+        """What second orders may fill beyond the quantity; with an ended order, what is left."""
+        if not self._others:
+            return NOTHING
+        doubles, most = self.doubles, self._quantity_most
+        filled = [self.fills.of(one.broker_order_id) for one in doubles]
+        left = sum(
+            (one.may_fill(done, most) for one, done in zip(doubles, filled, strict=True)), NOTHING
+        )
+        if self.state not in TERMINAL:
+            return sum(filled, left)
+        # Nothing of an ended order is left but this; what overfilled it already happened.
+        return left + max(self.fills.quantity - most, NOTHING) if left else NOTHING
+
+    @property
+    def _filled(self) -> Decimal:
+        """What the order itself filled, without second orders."""
+        if not self._others:
+            return self.fills.quantity
+        beside = (self.fills.of(one.broker_order_id) for one in self.doubles)
+        return self.fills.quantity - sum(beside, NOTHING)
+
     def _is_change_proven(self) -> bool:
         """Say whether more has filled than the old quantity, and the new one allows more."""
         if self.change is None or not self.terms.quantity:
             return False
         old, new = self.terms.quantity, self.change.wanted.quantity
-        return old < new and old < self.fills.quantity
+        return old < new and old < self._filled
 
     def _is_filled(self) -> bool:
         """Say whether the executions alone prove the order filled; never for a cash quantity."""
-        return self.terms.quantity > 0 and self.fills.quantity >= self._quantity_most
+        return self.terms.quantity > 0 and self._filled >= self._quantity_most
 
-    def _mismatch(
-        self,
-        account: AccountId,
-        conid: ConId | None,
-        side: Side | None,
-        broker_order_id: BrokerOrderId | None = None,
-    ) -> str | None:
-        ours, known = self.ticket, self.broker_order_id
+    def _is_of_other(self, broker_order_id: BrokerOrderId) -> bool:
+        """Say whether the broker's id is another one than the order's."""
+        return self.broker_order_id not in {None, broker_order_id}
+
+    def _mismatch(self, account: AccountId, conid: ConId | None, side: Side | None) -> str | None:
+        ours = self.ticket
         if account != ours.account:
             return f"account {account}, ours is {ours.account}"
         if conid is not None and conid != ours.conid:
             return f"conid {conid}, ours is {ours.conid}"
         if side is not None and side is not ours.side:
             return f"side {side}, ours is {ours.side}"
-        if known is not None and broker_order_id not in {None, known}:
-            # A second order under our id: it must not speak for the first one.
-            return f"broker_order_id {broker_order_id}, ours is {known}"
         return None
 
     def _facts(self) -> tuple[object, ...]:
@@ -220,15 +345,20 @@ class OrderFacts:
             self._terms,
             self._closing,
             self._broker_filled,
+            self._others,
             self.reason,
+            self.resolution,
             self._ended_unseen,
         )
 
     def snapshot(self, seq: int) -> OrderView:
         """Return the order as it is shown."""
         ticket, terms = self.ticket, self.terms
-        doubtful = {OrderState.IN_DOUBT, OrderState.PARKED, OrderState.SUBMITTING}
-        unsure = self.state in doubtful or (self.change is not None and self.change.doubtful)
+        unsure = (
+            self.state in {*DOUBTFUL, OrderState.SUBMITTING}
+            or self.is_unseen
+            or (self.change is not None and self.change.doubtful)
+        )
         return OrderView(
             order_id=self.order_id,
             client_order_id=ticket.client_order_id,
@@ -262,4 +392,12 @@ class OrderFacts:
             outside_rth=ticket.outside_rth,
             wanted=None if self.change is None else self.change.wanted,
             quantity_max=NOTHING if self._approved is None else self._approved.quantity_max,
+            group=ticket.group,
+            algo=ticket.algo,
+            good_till_ms=ticket.good_till_ms,
+            adopted=self.adopted,
+            evidence=self.evidence,
+            other_broker_order_ids=self.other_ids,
+            quantity_extra=self.quantity_extra,
+            unprotected=self.unprotected,
         )

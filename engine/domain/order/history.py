@@ -3,11 +3,10 @@
 Rule 1: `apply` is the only way to change. Applied in the journal's order, the same
 records give the same order, whenever and however often.
 
-Rule 2: a terminal state that the broker announces waits until every execution that it
-counts has been seen. Until then the rest stays reserved.
-
-Rule 3: new terms are in force once their change is settled, and not before. Meanwhile the
+Rule 2: new terms are in force once their change is settled, and not before. Meanwhile the
 order counts as filled only when the larger quantity has filled, or the broker says so.
+
+Rule 3: an answer that came too late is evidence of the order and of nothing else.
 """
 
 from collections.abc import Iterator
@@ -15,74 +14,88 @@ from dataclasses import replace
 from typing import assert_never
 
 from engine.domain.messages import (
+    AdoptOrder,
     AttemptStarted,
     CancelOrder,
     DenyOrder,
     ExecutionSeen,
+    IncarnationSeen,
     ModifyOrder,
     ModifySettled,
     OrderAnswered,
     OrderDoubted,
     OrderExpired,
     OrderParked,
+    OrderProvenAbsent,
     OrderRecord,
     OrderRowSeen,
+    OrderUnprotected,
     PromptRaised,
     ReplyDecided,
+    ResolveOrder,
     Step,
     SubmitOrder,
 )
+from engine.domain.order.adoption import ticket_of, unsaid_terms
 from engine.domain.order.change import (
-    EARLIER_MAX,
     MODIFY_IN_DOUBT,
     MODIFY_NOT_APPLIED,
     ORDER_FAILED,
     Change,
     goes_back,
+    terms_of,
 )
+from engine.domain.order.evidence import UNKNOWN, Anomaly, OrderEvidence, said_by
 from engine.domain.order.facts import OrderFacts
-from engine.domain.order.merge import INACTIVE_NS, NOTHING, closing_state, next_state_of_row
-from engine.domain.order.transitions import TRANSITIONS
+from engine.domain.order.incarnations import Incarnation, Kind
+from engine.domain.order.merge import INACTIVE_NS, NOTHING
 from engine.domain.values import (
     LIVE,
     TERMINAL,
-    ApprovedTicket,
     BrokerStatus,
-    Execution,
     OrderRow,
     OrderState,
     Outcome,
     OutcomeKind,
     Reason,
+    Resolution,
     Source,
-    Terms,
 )
 
-_UNKNOWN = frozenset(
-    {OrderState.SUBMITTING, OrderState.AWAITING_REPLY, OrderState.IN_DOUBT, OrderState.PARKED}
-)
+PROVEN_ABSENT = "PROVEN_ABSENT"
+"""The code of an order that the broker provably does not have."""
 
-Anomaly = tuple[str, str]
+_Verdict = OrderExpired | OrderDoubted | OrderParked | OrderProvenAbsent | ResolveOrder
 
 
-class OrderHistory(OrderFacts):
+class OrderHistory(OrderEvidence):
     """The state of one order. Its attributes are for reading."""
 
-    __slots__ = ()
+    __slots__ = ("_told_nothing",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_nothing: tuple[int, bool, OrderRow] | None = None
 
     def judge_row(
         self, row: OrderRow, source: Source, at_ns: int
     ) -> tuple[bool, tuple[Anomaly, ...]]:
         """Say whether the row would change anything, and what is odd about it."""
-        trial, late = self._copy(), self._is_late(source, at_ns)
+        late = self._is_late(source, at_ns)
+        key = (self._updated_at_ns, late, row)
+        if self._told_nothing == key:
+            return False, ()  # Lists say the same for hours.
+        trial = self._copy()
         anomalies = tuple(trial._apply_row(row, late=late))  # noqa: SLF001 - our own copy
-        return trial._facts() != self._facts(), anomalies  # noqa: SLF001 - our own copy
+        changed = trial._facts() != self._facts()  # noqa: SLF001 - our own copy
+        self._told_nothing = None if changed or anomalies else key
+        return changed, anomalies
 
     def apply(self, record: OrderRecord, at_ns: int) -> tuple[Anomaly, ...]:
         """Take over what the record says; return what was odd about it."""
         anomalies = tuple(self._apply(record, at_ns))
         if self._created_at_ns == 0:
-            self._created_at_ns = at_ns
+            self._created_at_ns, self._terms = at_ns, terms_of(self.ticket)
         self._updated_at_ns = at_ns
         return anomalies
 
@@ -93,20 +106,18 @@ class OrderHistory(OrderFacts):
 
     def _apply(self, record: OrderRecord, at_ns: int) -> Iterator[Anomaly]:
         match record:
-            case SubmitOrder(approved=approved, body=body):
-                yield from self._begin(approved, body)
-            case DenyOrder():
-                self._order_id, self._ticket = record.order_id, record.ticket
-                self._request_sha256 = record.request_sha256
-                yield from self._move(OrderState.DENIED, record.reason)
+            case SubmitOrder() | DenyOrder() | AdoptOrder():
+                yield from self._begin(record)
             case CancelOrder(cause=cause):
                 yield from self._apply_cancel(cause)
             case ModifyOrder():
                 self._begin_change(record)
             case ModifySettled():
                 yield from self._end_change(record)
-            case AttemptStarted(number=number):
-                self.attempts = number
+            case AttemptStarted(number=number, session_epoch=epoch):
+                self.attempts, self.sent_at_ns, self.sent_epoch = number, at_ns, epoch
+            case OrderAnswered(late=True):
+                yield from self._apply_late_answer(record.step, record.outcome)
             case OrderAnswered(step=step, outcome=outcome):
                 yield from self._apply_answer(step, outcome)
             case PromptRaised() | ReplyDecided():
@@ -115,10 +126,97 @@ class OrderHistory(OrderFacts):
                 yield from self._apply_row(row, late=self._is_late(source, at_ns))
             case ExecutionSeen(execution=execution):
                 yield from self._apply_execution(execution)
-            case OrderExpired() | OrderDoubted() | OrderParked():
+            case IncarnationSeen():
+                yield from self._apply_incarnation(record)
+            case OrderUnprotected(missing=missing):
+                self.unprotected = missing
+            case (
+                OrderExpired()
+                | OrderDoubted()
+                | OrderParked()
+                | OrderProvenAbsent()
+                | ResolveOrder()
+            ):
                 yield from self._apply_verdict(record)
             case _:
                 assert_never(record)
+
+    # --- beginnings and verdicts -----------------------------------------------------------
+
+    def _begin(self, record: SubmitOrder | DenyOrder | AdoptOrder) -> Iterator[Anomaly]:
+        match record:
+            case SubmitOrder(approved=approved):
+                self._order_id, self._ticket = approved.order_id, approved.ticket
+                self._approved, self._session = approved, approved.session
+                self._request_sha256 = approved.request_sha256
+                self.body, self.followers = record.body, record.followers
+                yield from self._move(OrderState.SUBMITTING, None)
+            case DenyOrder():
+                self._order_id, self._ticket = record.order_id, record.ticket
+                self._request_sha256 = record.request_sha256
+                yield from self._move(OrderState.DENIED, record.reason)
+            case AdoptOrder(row=row):
+                self._order_id, self._session = record.order_id, record.session
+                self._ticket = ticket_of(row)
+                self.adopted, self.unsaid = True, unsaid_terms(row)
+                self._unshown = row.filled_quantity or NOTHING
+                self.cancel_wanted = self._cancel_open = self._cancelling = record.cancel
+                yield from self._move(OrderState.PENDING_NEW, None)
+                yield from self._apply_row(row, late=True)
+            case _:
+                assert_never(record)
+
+    def _apply_verdict(self, record: _Verdict) -> Iterator[Anomaly]:
+        match record:
+            case OrderExpired(reason=reason):
+                yield from self._end_unseen(OrderState.EXPIRED, reason)
+            case OrderDoubted(reason=reason) if self.change is not None:
+                self._doubt_change(reason)
+            case OrderDoubted(reason=reason):
+                yield from self._doubt(reason)
+            case OrderParked(reason=reason, evidence=evidence):
+                self.evidence = evidence
+                yield from self._move(OrderState.PARKED, reason)
+            case OrderProvenAbsent(evidence=evidence):
+                self.evidence = evidence
+                text = (
+                    f"the broker has no such order: {evidence.list_reads} lists and "
+                    f"{evidence.trade_reads} lists of trades that were surely fresh, over "
+                    f"{evidence.elapsed_ms // 1_000} s, do not show it"
+                )
+                reason = Reason(code=PROVEN_ABSENT, message=text)
+                yield from self._end_unseen(OrderState.NOT_PLACED, reason)
+            case ResolveOrder():
+                yield from self._apply_resolution(record)
+            case _:
+                assert_never(record)
+
+    def _doubt(self, reason: Reason | None) -> Iterator[Anomaly]:
+        """Be in doubt, but where a row has shown our id: then the order is found."""
+        group = self.ticket.group
+        # A row of an exit carries no id of ours; one that says little proves little.
+        named = group is None or not group.is_exit
+        if named and self.broker_order_id is not None and self.state in UNKNOWN:
+            yield from self._move(OrderState.PENDING_NEW, None)
+        else:
+            yield from self._move(OrderState.IN_DOUBT, reason)
+
+    def _apply_resolution(self, record: ResolveOrder) -> Iterator[Anomaly]:
+        self.resolution = record
+        self.broker_order_id = record.broker_order_id or self.broker_order_id
+        reason = said_by(record.by, record.approved_by, record.reason)
+        match record.resolution:
+            case Resolution.NOT_PLACED if self.state in LIVE:
+                # The broker had it, and nobody sees what became of it there.
+                yield from self._end_unseen(OrderState.CANCELLED, reason)
+            case Resolution.NOT_PLACED:
+                yield from self._end_unseen(OrderState.NOT_PLACED, reason)
+            case Resolution.LIVE:
+                yield from self._move(OrderState.PENDING_NEW, reason)
+            case Resolution.FILLED:
+                self.reason = reason  # Its declared fill is a record of its own, and ends it.
+            case _:
+                assert_never(record.resolution)
 
     def _apply_question(self, record: PromptRaised | ReplyDecided) -> None:
         match record:
@@ -135,34 +233,14 @@ class OrderHistory(OrderFacts):
             case _:
                 assert_never(record)
 
-    def _apply_verdict(
-        self, record: OrderExpired | OrderDoubted | OrderParked
-    ) -> Iterator[Anomaly]:
-        match record:
-            case OrderExpired(reason=reason):
-                yield from self._end_unseen(OrderState.EXPIRED, reason)
-            case OrderDoubted(reason=reason) if self.change is not None:
-                self._doubt_change(reason)
-            case OrderDoubted(reason=reason):
-                yield from self._move(OrderState.IN_DOUBT, reason)
-            case OrderParked(reason=reason):
-                yield from self._move(OrderState.PARKED, reason)
-            case _:
-                assert_never(record)
-
-    def _begin(self, approved: ApprovedTicket, body: bytes) -> Iterator[Anomaly]:
-        self._order_id, self._ticket, self._approved = (
-            approved.order_id,
-            approved.ticket,
-            approved,
-        )
-        self._request_sha256 = approved.request_sha256
-        self.body = body
-        yield from self._move(OrderState.SUBMITTING, None)
+    # --- cancels and changes ---------------------------------------------------------------
 
     def _apply_cancel(self, cause: str) -> Iterator[Anomaly]:
         self.cancel_wanted = True
-        if self.state is OrderState.SUBMITTING and self.attempts == 0:
+        group = self.ticket.group
+        # Whether anything of a follower is sent, its leader decides.
+        own_attempt = group is None or group.leads
+        if self.state is OrderState.SUBMITTING and self.attempts == 0 and own_attempt:
             reason = Reason(code="CANCELLED_BEFORE_SENT", message=f"cancelled unsent: {cause}")
             yield from self._move(OrderState.CANCELLED, reason)
         elif self.state not in TERMINAL:
@@ -185,7 +263,7 @@ class OrderHistory(OrderFacts):
         if change is not None and not record.applied and self._may_come_late(change, record):
             self._lapsed = change.wanted
         if record.applied:
-            self._adopt(record.terms)
+            self._adopt_terms(record.terms)
         if self._is_filled():
             yield from self._finish(OrderState.FILLED, None)
         yield from self._settle()
@@ -200,12 +278,6 @@ class OrderHistory(OrderFacts):
             return False
         return not change.goes_back or change.wanted.quantity > self.terms.quantity
 
-    def _adopt(self, terms: Terms) -> None:
-        """Let these terms be in force from now on."""
-        if terms != self.terms:
-            self._earlier = (*self._earlier, self.terms)[-EARLIER_MAX:]
-        self._terms = terms
-
     def _doubt_change(self, why: Reason | None) -> None:
         if self.change is None:
             return
@@ -217,9 +289,25 @@ class OrderHistory(OrderFacts):
         )
         self.reason = Reason(code=MODIFY_IN_DOUBT, message=text)
 
+    # --- answers -----------------------------------------------------------------------------
+
+    def _apply_late_answer(self, step: Step, outcome: Outcome) -> Iterator[Anomaly]:
+        """Take what an answer that nobody waits for any more proves of a submit.
+
+        Of two changes nobody can say which one a late answer is about, and a question that
+        came late is void: neither changes the order.
+        """
+        if step not in {Step.PLACE, Step.REPLY}:
+            return
+        if outcome.kind is OutcomeKind.ACK and outcome.broker_order_id is not None:
+            yield from self._apply_ack(outcome)
+        elif outcome.kind is OutcomeKind.REFUSED and self.state in UNKNOWN:
+            yield from self._end_unseen(*self._end_refused(outcome))
+
     def _apply_answer(self, step: Step, outcome: Outcome) -> Iterator[Anomaly]:
         if step is Step.CANCEL:
-            if outcome.kind is OutcomeKind.REFUSED:
+            # While a second order is being cancelled, too, nobody can say whose answer it is.
+            if outcome.kind is OutcomeKind.REFUSED and not self.duplicates_open:
                 self._cancelling = self._cancel_open = False
             return
         if step is Step.REPLY and self.prompt is not None:
@@ -242,7 +330,7 @@ class OrderHistory(OrderFacts):
                 if self.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}:
                     yield from self._move(OrderState.AWAITING_REPLY, None)
             case OutcomeKind.REFUSED:
-                if self.state in _UNKNOWN:
+                if self.state in UNKNOWN:
                     yield from self._end_unseen(*self._end_refused(outcome))
                 else:
                     yield ("refused_but_seen", f"{outcome.reason}")
@@ -254,7 +342,7 @@ class OrderHistory(OrderFacts):
                 # A reply that was not sent leaves a question behind that the next order
                 # voids; whether the order lives is for the broker to show.
                 if self.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}:
-                    yield from self._move(OrderState.IN_DOUBT, outcome.reason)
+                    yield from self._doubt(outcome.reason)
             case _:
                 assert_never(outcome.kind)
 
@@ -272,6 +360,9 @@ class OrderHistory(OrderFacts):
                 self._doubt_change(outcome.reason)
                 other, ours = outcome.broker_order_id, self.broker_order_id
                 yield ("modify_other_order", f"the answer names {other}, ours is {ours}")
+                if other is not None and self._other(other) is None:
+                    row = OrderRow(account=self.ticket.account, broker_order_id=other)
+                    self._keep_other(Incarnation(row=row, kind=Kind.SUSPECTED))
             case OutcomeKind.IN_DOUBT:
                 self._doubt_change(outcome.reason)
             case OutcomeKind.NOT_SENT if step is not Step.MODIFY:
@@ -306,11 +397,6 @@ class OrderHistory(OrderFacts):
             return OrderState.REJECTED, self.question_declined("the order")
         return OrderState.REJECTED, outcome.reason
 
-    def _end_unseen(self, state: OrderState, reason: Reason | None) -> Iterator[Anomaly]:
-        """End an order that the broker never showed; that it shows one later is evidence."""
-        yield from self._move(state, reason)
-        self._ended_unseen = self.state is state
-
     def _apply_ack(self, outcome: Outcome) -> Iterator[Anomaly]:
         assert outcome.broker_order_id is not None
         status = outcome.status if outcome.status in set(BrokerStatus) else None
@@ -320,113 +406,8 @@ class OrderHistory(OrderFacts):
             status=None if status is None else BrokerStatus(status),
         )
         yield from self._apply_row(row, late=False)
-        if self.state in _UNKNOWN:
+        if self.state in UNKNOWN:
             yield from self._move(OrderState.PENDING_NEW, None)
-
-    def _apply_row(self, row: OrderRow, *, late: bool) -> Iterator[Anomaly]:
-        conid = row.conid if row.conid is not None and row.conid > 0 else None
-        mismatch = self._mismatch(row.account, conid, row.side, row.broker_order_id)
-        if mismatch is not None:
-            yield ("identity_mismatch", mismatch)
-            return
-        if row.unknown_status is not None:
-            yield ("unknown_status", row.unknown_status)
-        resurrected = self._is_resurrected_by(row)
-        self.broker_order_id = self.broker_order_id or row.broker_order_id
-        self._broker_filled = max(self._broker_filled, row.filled_quantity or NOTHING)
-        filled = self.fills.quantity > 0
-        if row.status in {BrokerStatus.PENDING_CANCEL, BrokerStatus.PRE_CANCELLED}:
-            self._cancelling = self.state not in TERMINAL
-        elif row.status in {BrokerStatus.SUBMITTED, BrokerStatus.PRE_SUBMITTED}:
-            self._cancelling = self._cancel_open  # A cancel of somebody else came to nothing.
-        if resurrected:
-            self._cancelling = self._cancel_open = self.cancel_wanted
-            yield ("resurrected", f"{self.state} order is {row.status} at the broker")
-            yield from self._move(OrderState.PENDING_NEW, None)
-        closing = closing_state(row, cancel_wanted=self.cancel_wanted, filled=filled)
-        if closing is not None and self.state not in TERMINAL:
-            reason = None
-            if row.reason is not None:
-                reason = Reason(code="BROKER_CANCELLED", message=row.reason)
-            counted = bool(row.filled_quantity) or (self._closing or (None, None, False))[2]
-            self._closing = (closing, reason, counted)
-            if self.state in _UNKNOWN:
-                yield from self._move(OrderState.WORKING, None)
-        target = next_state_of_row(self.state, row, filled=filled, late=late)
-        if target is not None and self._closing is None and target is not self.state:
-            yield from self._move(target, None)
-        yield from self._settle()
-
-    def _is_resurrected_by(self, row: OrderRow) -> bool:
-        """Say whether the row shows an order that we held for never placed.
-
-        What the broker refused, or asked about in vain, may well show as inactive or
-        cancelled; what we never sent may not show at all.
-        """
-        if not self._ended_unseen or row.status is None:
-            return False
-        over = {BrokerStatus.INACTIVE, BrokerStatus.CANCELLED}
-        return self.state is OrderState.EXPIRED or row.status not in over
-
-    def _apply_execution(self, execution: Execution) -> Iterator[Anomaly]:
-        mismatch = self.mismatch_of(execution)
-        if mismatch is not None:
-            yield ("identity_mismatch", mismatch)
-            return
-        before = self.fills.quantity
-        self.fills.add(execution)
-        self.broker_order_id = self.broker_order_id or execution.broker_order_id
-        filled, most = self.fills.quantity, self._quantity_most
-        if filled > most:
-            yield ("overfill", f"filled {filled} of {most}")
-        if self._is_filled():
-            yield from self._finish(OrderState.FILLED, None)
-        elif self.state is not OrderState.CANCELLED and (
-            self.state is not OrderState.FILLED or filled < before
-        ):
-            # A fill also reopens what we held for refused: it was at the broker after all.
-            # A correction reopens what is filled no more; a commission never does.
-            yield from self._move(OrderState.PARTIALLY_FILLED, None)
-        yield from self._settle()
-
-    def _settle(self) -> Iterator[Anomaly]:
-        if self._closing is None or self.state in TERMINAL:
-            return
-        state, reason, counted = self._closing
-        filled = self.fills.quantity
-        if state is OrderState.FILLED:
-            # What was wanted may never have been in force; what the broker counts has filled.
-            if self._is_filled() or (counted and filled >= self._broker_filled):
-                yield from self._finish(OrderState.FILLED, None)
-        elif filled >= self._broker_filled:
-            if state is OrderState.REJECTED and filled > 0:
-                state = OrderState.CANCELLED
-            yield from self._finish(state, reason)
-
-    def _finish(self, state: OrderState, reason: Reason | None) -> Iterator[Anomaly]:
-        self._closing = None
-        if self.change is not None:
-            # The fills may show that the change was taken, whoever was to tell us so.
-            filled, wanted = self.fills.quantity, self.change.wanted
-            in_full = state is OrderState.FILLED and filled == wanted.quantity
-            if in_full or self._is_change_proven():
-                self._adopt(wanted)
-        yield from self._move(state, reason)
-
-    def _move(self, state: OrderState, reason: Reason | None) -> Iterator[Anomaly]:
-        if state is self._state and state is not OrderState.AWAITING_REPLY:
-            return
-        if state not in TRANSITIONS[self._state]:
-            yield ("impossible_transition", f"{self._state} to {state}")
-            return
-        self._state = state
-        self._ended_unseen = False
-        doubted = self.change is not None and self.change.doubtful and state not in TERMINAL
-        if reason is not None or not doubted:
-            self.reason = reason
-        if state in TERMINAL:
-            self._closing = self.change = self.prompt = None
-            self._cancelling = self._cancel_open = False
 
     def _copy(self) -> "OrderHistory":
         copy = OrderHistory()

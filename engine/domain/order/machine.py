@@ -17,11 +17,14 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from engine.domain.messages import (
+    AdoptOrder,
     AttemptStarted,
     CancelOrder,
     DenyOrder,
     ExecutionSeen,
     ForgetOrder,
+    GroupSent,
+    IncarnationSeen,
     ModifyOrder,
     ModifySettled,
     OrderAnswered,
@@ -30,22 +33,27 @@ from engine.domain.messages import (
     OrderExpired,
     OrderMessage,
     OrderParked,
+    OrderProvenAbsent,
     OrderRecord,
     OrderRowSeen,
+    OrderUnprotected,
     PromptRaised,
     RecordCommitted,
     RecordFailed,
     ReplyDecided,
+    ResolveOrder,
     StartTimer,
+    Step,
     SubmitOrder,
     TimerFired,
     TurnGranted,
     TurnRefused,
 )
 from engine.domain.order.change import MODIFY_NOT_APPLIED, Shown, shown_by
-from engine.domain.order.conversation import OrderConversation
 from engine.domain.order.recorder import NO_ROWS, Rows
+from engine.domain.order.search import OrderSearch
 from engine.domain.values import (
+    LIVE,
     TERMINAL,
     OrderRow,
     OrderState,
@@ -62,8 +70,11 @@ Where the new terms were in force before, they have to be shown for so long as w
 
 _ROWS_MIN: Final = 2
 
+_NOT_OURS: Final = frozenset({"identity_mismatch", "exit_unmatched"})
+"""Kinds of anomalies of news that is not of this order."""
 
-class Order(OrderConversation):
+
+class Order(OrderSearch):
     """Decides what happens next. `handle` returns what must be done, in order."""
 
     __slots__ = ()
@@ -78,26 +89,26 @@ class Order(OrderConversation):
 
     def _handle(self, message: OrderMessage, at_ns: int) -> tuple[OrderEffect, ...]:
         match message:
-            case SubmitOrder() | DenyOrder():
-                return self._record(message, at_ns, confirm=isinstance(message, SubmitOrder))
-            case CancelOrder():
-                return self._cancel(message, at_ns)
-            case ModifyOrder():
-                return self._modify(message, at_ns)
-            case PromptRaised():
-                return self._prompted(message, at_ns)
+            case SubmitOrder() | DenyOrder() | AdoptOrder() | CancelOrder() | ModifyOrder():
+                return self._command(message, at_ns)
             case TurnGranted():
                 return self._granted(message, at_ns)
             case TurnRefused(reason=reason):
                 return self._give_up_turn(reason, at_ns)
+            case GroupSent():
+                return self._group_sent(message, at_ns)
             case RecordCommitted(record=record):
                 return self._continue_after(record, at_ns)
             case RecordFailed():
                 return self._stop_after(message, at_ns)
             case OrderAnswered():
-                return self._answered(message, at_ns)
+                return self._answer(message, at_ns)
+            case PromptRaised():
+                return self._prompted(message, at_ns)
             case OrderRowSeen() | ExecutionSeen():
                 return self._news(message, at_ns)
+            case OrderProvenAbsent() | OrderParked() | ResolveOrder():
+                return self._conclude(message, at_ns)
             case TimerFired(name=name):
                 return self._timer(name, at_ns)
             case (
@@ -106,12 +117,39 @@ class Order(OrderConversation):
                 | ModifySettled()
                 | OrderExpired()
                 | OrderDoubted()
-                | OrderParked()
+                | IncarnationSeen()
+                | OrderUnprotected()
             ):
                 # Our own records; a shell never tells them.
                 return (self._anomaly("unexpected_message", type(message).__name__),)
             case _:
                 assert_never(message)
+
+    def _command(
+        self,
+        message: SubmitOrder | DenyOrder | AdoptOrder | CancelOrder | ModifyOrder,
+        at_ns: int,
+    ) -> tuple[OrderEffect, ...]:
+        match message:
+            case SubmitOrder():
+                return self._submit(message, at_ns)
+            case AdoptOrder():
+                return self._record(message, at_ns, confirm=True)
+            case DenyOrder():
+                return self._record(message, at_ns)
+            case CancelOrder():
+                return self._cancel(message, at_ns)
+            case ModifyOrder():
+                return self._modify(message, at_ns)
+            case _:
+                assert_never(message)
+
+    def _answer(self, message: OrderAnswered, at_ns: int) -> tuple[OrderEffect, ...]:
+        if message.late:
+            return self._answered_late(message, at_ns)
+        if message.step is Step.CANCEL and self.duplicates_open:
+            return self._duplicate_cancel_answered(message, at_ns)
+        return self._answered(message, at_ns)
 
     def replay(self, record: OrderRecord, at_ns: int) -> None:
         """Apply a record of the journal; nothing is done again."""
@@ -133,65 +171,75 @@ class Order(OrderConversation):
         """
         self._in_flight = on_wire
         if not on_wire or self.change is not None:
-            self.prompt = None  # Cut off; a change is never under way beside a prompt.
-        if on_wire and self.prompt is None:
+            self._cut_prompt_off()  # A change is never under way beside a prompt.
+        if on_wire and self._open_prompt is None:
             # The turn of the actor before; it was used, so its times do not matter.
             self._turn = TurnGranted(order_id=self.order_id, session_epoch=0, send_by_ns=0)
             self._turn_wanted = True
-        if self.state in TERMINAL:
-            return self._aliases(known_before=False)
-        self._unseen = failed is not None
         why = failed or "the engine restarted"
+        if self.follows and self.state is OrderState.SUBMITTING:
+            return self._remind(at_ns, why)  # Whatever was tried of it, its leader tells it.
+        if self.state in TERMINAL:
+            return (
+                *self._aliases(),
+                *self._cancel_duplicates(),
+                *self._follow_lookup(),
+                *self._remind(at_ns, why),
+            )
+        self._unseen = failed is not None
         if self.state is OrderState.SUBMITTING and self.attempts == 0:
             reason = Reason(code="EXPIRED_UNSENT", message=f"{why} before sending")
-            return self._expire(reason, at_ns)
+            return (*self._expire(reason, at_ns), *self._remind(at_ns, why))
         change_open = self.change is not None and not self.change.doubtful
         if change_open or self.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}:
             reason = Reason(code="RESTARTED", message=f"{why} before the outcome was known")
             doubted = OrderDoubted(order_id=self.order_id, reason=reason)
-            return (*self._record(doubted, at_ns), *self._aliases(known_before=False))
-        return (*self._aliases(known_before=False), *self._follow_lookup())
-
-    # --- commands ----------------------------------------------------------------------
-
-    def _cancel(self, message: CancelOrder, at_ns: int) -> tuple[OrderEffect, ...]:
-        if self.state in TERMINAL or self._cancel_open:
-            return ()  # Nothing to cancel, or under way already: the retries are ours.
-        unsent = self.state is OrderState.SUBMITTING and self.attempts == 0
-        effects = self._record(message, at_ns, confirm=not unsent)
-        if not self._is_change_unsent():
-            return effects
-        reason = Reason(code="CANCELLED_BEFORE_SENT", message="cancelled before it was changed")
-        return (*effects, *self._settle_change(at_ns, applied=False, reason=reason))
+            effects = self._record(doubted, at_ns)
+        else:
+            effects = self._declare(at_ns)
+        return (
+            *effects,
+            *self._aliases(),
+            *self._send_cancel(),
+            *self._cancel_unwanted(at_ns),
+            *self._cancel_duplicates(),
+            *self._follow_lookup(),
+            *self._remind(at_ns, why),
+        )
 
     # --- the journal -------------------------------------------------------------------
 
     def _continue_after(self, record: str, at_ns: int) -> tuple[OrderEffect, ...]:
-        if record in {SubmitOrder.__name__, ModifyOrder.__name__}:
+        if record == SubmitOrder.__name__:
+            return self._submit_durable()
+        if record == ModifyOrder.__name__:
             return self._want_turn()
         if record == AttemptStarted.__name__:
             return self._place(at_ns)
         if record == ReplyDecided.__name__:
             return self._reply()
-        if record == CancelOrder.__name__:
+        if record in {CancelOrder.__name__, AdoptOrder.__name__}:
             self._cancel_durable = True
             return self._send_cancel()
+        if record == IncarnationSeen.__name__:
+            return self._cancel_duplicates()
         return (self._anomaly("unexpected_commit", record),)
 
     def _stop_after(self, failed: RecordFailed, at_ns: int) -> tuple[OrderEffect, ...]:
         anomaly = self._anomaly("record_failed", failed.reason.message)
-        if failed.record == CancelOrder.__name__:
+        if failed.record in {CancelOrder.__name__, IncarnationSeen.__name__}:
             # A cancel by id can be repeated, so it is safe without its record.
             return (anomaly, *self._continue_after(failed.record, at_ns))
-        if failed.record in {SubmitOrder.__name__, DenyOrder.__name__}:
+        if failed.record in {SubmitOrder.__name__, DenyOrder.__name__, AdoptOrder.__name__}:
             self._void = True
             forget = ForgetOrder(order_id=self.order_id, account=self.ticket.account)
-            return (anomaly, forget)
+            return (anomaly, *self._submit_failed(), forget, *self._intent_failed())
         if failed.record == ModifyOrder.__name__ and self._is_change_unsent():
             settled = self._settle_change(at_ns, applied=False, reason=failed.reason)
             return (*settled, anomaly)
-        if failed.record == ReplyDecided.__name__ and self.prompt is not None:
-            self.prompt = self.reply = None  # It stays unanswered; the order is as it was.
+        if failed.record == ReplyDecided.__name__ and self._open_prompt is not None:
+            self._cut_prompt_off()  # It stays unanswered; the order is as it was.
+            self.reply = None
             return (anomaly,)
         if failed.record == ReplyDecided.__name__ and self.change is not None:
             doubted = OrderDoubted(order_id=self.order_id, reason=failed.reason)
@@ -202,6 +250,7 @@ class Order(OrderConversation):
 
     def _news(self, message: OrderRowSeen | ExecutionSeen, at_ns: int) -> tuple[OrderEffect, ...]:
         """Write down what is new; report what cannot be ours; pass over the rest."""
+        back = self._retract(at_ns) if self._contradicts(message) else ()
         if isinstance(message, OrderRowSeen):
             changed, odd = self.judge_row(message.row, message.source, at_ns)
         else:
@@ -213,15 +262,26 @@ class Order(OrderConversation):
             effects = self._record(message, at_ns)
         else:
             effects = tuple(self._anomaly(kind, detail) for kind, detail in odd)
-        if any(kind == "identity_mismatch" for kind, _ in odd):
-            return effects
-        more = self._weigh(message, at_ns)
-        return (*effects, *more) if more else effects
+        if any(kind in _NOT_OURS for kind, _ in odd):
+            return (*back, *effects)
+        if changed or isinstance(message, OrderRowSeen):
+            self._hear_of_other(message)  # Lists of trades tell a fill for days.
+        return (*back, *effects, *self._weigh(message, at_ns), *self._compare_reads(message, at_ns))
+
+    def _compare_reads(
+        self, message: OrderRowSeen | ExecutionSeen, at_ns: int
+    ) -> tuple[OrderEffect, ...]:
+        if not isinstance(message, OrderRowSeen):
+            return ()
+        self._note_read(message)
+        return self._compare(message.row, message.read, at_ns) if message.read else ()
 
     def _weigh(self, message: OrderRowSeen | ExecutionSeen, at_ns: int) -> tuple[OrderEffect, ...]:
         """See whether the news settles a change, or a search."""
         if self.state in TERMINAL:
             return ()
+        if isinstance(message, OrderRowSeen) and self._is_of_other(message.row.broker_order_id):
+            return ()  # A second order says nothing of the first one's terms.
         if isinstance(message, ExecutionSeen):
             if self._is_change_proven() and not self._is_change_unsent():
                 return self._settle_change(at_ns, applied=True, reason=None)
@@ -278,21 +338,14 @@ class Order(OrderConversation):
         if name == "modify" and self.change is not None:
             self._ripen_rows()
             return ()
-        if name == "park" and self.state is OrderState.IN_DOUBT:
-            reason = Reason(
-                code="NO_PROOF",
-                message="the broker neither showed the order nor proved its absence; "
-                "a person must look",
-            )
-            return self._record(OrderParked(order_id=self.order_id, reason=reason), at_ns)
-        if name == "park" and self.needs_lookup:
-            # The broker counts fills, or has terms, that it does not show; nobody may forget.
-            self._looking = False
-            kind = "executions_missing" if self.change is None else "modify_unproven"
-            return (self._anomaly(kind, f"{self.state}"), *self._look())
+        if name == "second":
+            return self._cancel_duplicates()
+        if name == "unseen":
+            self._unseen = self._unseen or self.state in LIVE
+            return ()
         if name == "park":
-            self._looking = False  # The session has given up a search that nothing hangs on.
-        return ()
+            return self._park(self._parked_without_proof(), at_ns)
+        return self._due(name, at_ns)
 
     def _ripen_rows(self) -> None:
         """Let the next row decide, if it says the same: time alone proves nothing."""

@@ -1,8 +1,8 @@
 """Every way from one state of an order to another.
 
 A way that is not in this table is not taken: what asks for it is reported as an anomaly.
-The last block is what only evidence can do: a fill, or the broker showing as live what we
-held for never placed.
+The last block is what only evidence can do: a fill, its correction, or the broker showing
+what we held for never placed.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,12 @@ _SEEN: Final = frozenset(
 """What the broker may show of an order when we first see it."""
 
 TRANSITIONS: Final[Mapping[S | None, frozenset[S]]] = {
-    None: frozenset({S.SUBMITTING, S.DENIED}),
+    # An order that somebody else made begins where the broker shows it.
+    None: frozenset({S.SUBMITTING, S.DENIED, S.PENDING_NEW}),
     S.SUBMITTING: _SEEN | {S.AWAITING_REPLY, S.IN_DOUBT, S.EXPIRED},
     S.AWAITING_REPLY: _SEEN | {S.AWAITING_REPLY, S.IN_DOUBT},
-    S.IN_DOUBT: _SEEN | {S.PARKED, S.SUSPENDED},
-    S.PARKED: _SEEN | {S.SUSPENDED},
+    S.IN_DOUBT: _SEEN | {S.PARKED, S.SUSPENDED, S.NOT_PLACED},
+    S.PARKED: _SEEN | {S.SUSPENDED, S.NOT_PLACED},
     S.PENDING_NEW: _SEEN | {S.SUSPENDED},
     S.ACCEPTED: _SEEN | {S.SUSPENDED},
     S.WORKING: _SEEN | {S.SUSPENDED},
@@ -28,8 +29,10 @@ TRANSITIONS: Final[Mapping[S | None, frozenset[S]]] = {
     S.SUSPENDED: _SEEN,
     # Terminal, and reopened by evidence only.
     S.DENIED: frozenset(),
-    S.FILLED: frozenset({S.PARTIALLY_FILLED}),
-    S.CANCELLED: frozenset({S.FILLED, S.PENDING_NEW}),
+    # A correction takes back what filled it, or the broker shows what a person declared.
+    S.FILLED: frozenset({S.PARTIALLY_FILLED, S.CANCELLED, S.PENDING_NEW}),
+    S.CANCELLED: frozenset({S.FILLED, S.PENDING_NEW, S.PARTIALLY_FILLED}),
     S.EXPIRED: _SEEN | {S.SUSPENDED},
     S.REJECTED: _SEEN | {S.SUSPENDED},
+    S.NOT_PLACED: _SEEN | {S.SUSPENDED},
 }

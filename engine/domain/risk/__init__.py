@@ -6,6 +6,8 @@ Rule 1: only this package makes an `ApprovedTicket` or an `ApprovedChange`.
 from engine.domain.risk.account import AccountRisk
 from engine.domain.risk.checks import CHECKS, check_order
 from engine.domain.risk.effects import (
+    HaltAccount,
+    LastReconciled,
     LimitsChanged,
     ObserveChecks,
     RiskEffect,
@@ -35,7 +37,9 @@ __all__ = [
     "Code",
     "Exposure",
     "Former",
+    "HaltAccount",
     "Inputs",
+    "LastReconciled",
     "Level",
     "Limit",
     "Limits",

@@ -58,10 +58,13 @@ def check_trading_state(inputs: Inputs) -> Verdict:
 
 
 def check_session(inputs: Inputs) -> Verdict:
-    """R03: the account's session is logged in, warmed up and reconciled."""
+    """R03: the account's session is logged in and warm, and the account is reconciled."""
     check = Check.SESSION
-    if inputs.session_ready:
+    if inputs.session_ready and not inputs.unreconciled:
         return Verdict(check=check)
+    if inputs.session_ready:
+        needs = f"the account compared with the broker (waits for {inputs.unreconciled})"
+        return inputs.refuse(check, Code.ACCOUNT_NOT_RECONCILED, needs=needs)
     reason = inputs.session_reason
     why = f" ({reason.code}: {reason.message})" if reason else ""
     return inputs.refuse(check, Code.SESSION_NOT_READY, needs=f"a ready session{why}")
@@ -227,8 +230,11 @@ def check_position(inputs: Inputs) -> Verdict:
 def check_working_orders(inputs: Inputs) -> Verdict:
     """R25: the account, and this side of the contract, have room for one more order."""
     check, limits, exposure = Check.WORKING_ORDERS, inputs.limits, inputs.exposure
-    if inputs.reducing or not inputs.growing:
-        # One that grows beyond reducing was perhaps not counted before.
+    group = inputs.ticket.group
+    is_new_exit = inputs.former is None and group is not None and group.is_exit
+    if (inputs.reducing or not inputs.growing) and not is_new_exit:
+        # One that grows beyond reducing was perhaps not counted before. An exit reduces
+        # what is not held yet; so it takes its place.
         return Verdict(check=check)
     side = inputs.ticket.side
     code, account = Code.MAX_OPEN_ORDERS, inputs.ticket.account

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from engine.domain.messages import (
+    AccountReconciled,
     DenyOrder,
+    ExternalWorking,
     FundsRead,
     HaltScope,
     LedgerRead,
@@ -15,11 +17,13 @@ from engine.domain.messages import (
     PositionsRead,
     ProfitSeen,
     ReadAccount,
+    ReconcileAccount,
     ReportAnomaly,
     ResumeScope,
     SessionChanged,
     StartTimer,
     TimerFired,
+    WriteReconciled,
 )
 from engine.domain.risk.limits import Limits
 from engine.domain.risk.verdict import Verdict
@@ -38,12 +42,26 @@ class LimitsChanged:
     file_error: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastReconciled:
+    """The newest comparison of the account that the journal has; told before any read.
+
+    `at_ns` is when it was written, on the monotonic clock; negative when before its zero.
+    """
+
+    reconciled: AccountReconciled
+    at_ns: int
+
+
 RiskMessage: TypeAlias = (
     OrderChanged
     | OrderForgotten
     | PositionFilled
     | PositionsFilled
     | PositionsRead
+    | ReconcileAccount
+    | LastReconciled
+    | ExternalWorking
     | FundsRead
     | LedgerRead
     | ProfitSeen
@@ -57,9 +75,13 @@ RiskMessage: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOrder:
-    """Start the order of this ticket; its exposure is reserved already."""
+    """Start the order of this ticket; its exposure is reserved already.
+
+    With `followers` it leads a group, and theirs is, too.
+    """
 
     approved: ApprovedTicket
+    followers: tuple[ApprovedTicket, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +103,21 @@ class ObserveChecks:
     change: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltAccount:
+    """Let only reducing orders pass in this account, durably; a person has to lift it."""
+
+    account: AccountId
+    reason: str
+
+
 RiskEffect: TypeAlias = (
-    StartOrder | StartDenied | ObserveChecks | ReadAccount | StartTimer | ReportAnomaly
+    StartOrder
+    | StartDenied
+    | ObserveChecks
+    | WriteReconciled
+    | HaltAccount
+    | ReadAccount
+    | StartTimer
+    | ReportAnomaly
 )

@@ -9,13 +9,12 @@ in which a fill is neither reserved nor held.
 Rule 3: where the position is in doubt, each side counts from the end that is worse for it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from engine.domain.risk.limits import LARGEST
-from engine.domain.values import ConId, OrderId, Side
+from engine.domain.values import ConId, GroupPlace, OrderId, Side
 
 ZERO: Final = Decimal(0)
 
@@ -53,6 +52,9 @@ class Reservation:
     before_quantity: Decimal
     terminal: bool
     seq: int
+    group: GroupPlace | None = None
+    begun_ns: int | None = None
+    """When it was approved, monotonic; None for an order of before the start."""
 
     @property
     def held_quantity(self) -> Decimal:
@@ -62,6 +64,11 @@ class Reservation:
         """
         told = self.told_quantity
         return min(told + self.before_quantity, max(told, self.filled_quantity))
+
+    @property
+    def can_sleep(self) -> bool:
+        """True when the order is over and all of it is accounted for."""
+        return self.terminal and not self.open_quantity
 
     @property
     def open_quantity(self) -> Decimal:
@@ -117,36 +124,3 @@ class Exposure:
         if self.position is None or not quantity.is_finite():
             return False
         return ZERO < quantity <= LARGEST and self.worst(side, quantity) <= ZERO
-
-
-def measure(
-    conid: ConId,
-    position: Decimal | None,
-    reservations: Iterable[Reservation],
-    *,
-    doubt: Doubt = NO_DOUBT,
-    without: OrderId | None = None,
-) -> Exposure:
-    """Add up what the reservations of an account mean for one contract.
-
-    `without` is an order to leave out.
-    """
-    working = {Side.BUY: ZERO, Side.SELL: ZERO}
-    orders = {Side.BUY: 0, Side.SELL: 0}
-    orders_total = 0
-    for reservation in reservations:
-        if reservation.order_id == without:
-            continue
-        orders_total += not reservation.terminal
-        if reservation.conid == conid:
-            working[reservation.side] += reservation.open_quantity
-            orders[reservation.side] += not reservation.terminal
-    return Exposure(
-        position=position,
-        doubt=doubt,
-        working_buy=working[Side.BUY],
-        working_sell=working[Side.SELL],
-        orders_total=orders_total,
-        orders_buy=orders[Side.BUY],
-        orders_sell=orders[Side.SELL],
-    )

@@ -1,73 +1,25 @@
 """What an account holds: the broker's last answer, moved by the fills that it may lack.
 
-Rule 1: an execution moves a position once, however often it is told. A newer revision of
-it moves the difference, an older one nothing.
+Rule 1: a fill is surely in an answer, surely not in it, or in doubt; `moves.py` says how
+that is told. One in doubt is counted when it happened after the answer was asked for, by
+the broker's time, as that is the likelier. `doubt` says how far off that may be, and
+checks take the worse end.
 
-Rule 2: no clock and no cache is trusted further than needed. The broker's time of a fill
-may be `SKEW_NS` off ours, and a fill happened before we saw it; what a correction takes
-back or adds happened at any time until then. An answer of the broker has all that happened
-`SETTLE_NS` before it was asked for, nothing that happened after it was complete, and
-perhaps what happened between the two.
-
-Rule 3: so a fill is surely in an answer, surely not in it, or in doubt. One in doubt is
-counted when it happened after the answer was asked for, by the broker's time, as that is
-the likelier. `doubt` says how far off that may be, and checks take the worse end.
-
-Rule 4: an answer that leaves as much in doubt as the one in use is not taken, as it
+Rule 2: an answer that leaves as much in doubt as the one in use is not taken, as it
 settles nothing; once the fills have settled, the next is. The first is always taken: a
 range is better than nothing. So is one with other fills in doubt: who never stops trading
 would wait for ever.
+
+Rule 3: whether an answer is what it should be is not asked here; `reconcile.py` does.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
-from engine.domain.messages import PositionFilled, PositionsRead
+from engine.domain.messages import PositionsRead
 from engine.domain.risk.exposure import NO_DOUBT, ZERO, Doubt
-from engine.domain.values import ConId, Execution, Position, Side, execution_root
-
-SETTLE_NS: Final = 5_000_000_000
-"""How long an execution takes, at most, to reach the positions that the broker serves."""
-
-SKEW_NS: Final = 10_000_000_000
-"""How far the broker's clock may be ahead of ours or behind it."""
-
-_TOLD_NS: Final = 1_000_000_000
-"""The broker may tell whole seconds of when a fill happened."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Break:
-    """A contract of which the broker says something else than our own count."""
-
-    conid: ConId
-    counted: Decimal
-    broker: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Move:
-    """What an execution did to a position, between which times, and when most likely."""
-
-    conid: ConId
-    quantity: Decimal
-    earliest_ns: int
-    likely_ns: int
-    latest_ns: int
-
-    def is_in(self, read: PositionsRead) -> bool:
-        """Return whether the answer surely contains it."""
-        return self.latest_ns < read.started_ns - SETTLE_NS
-
-    def is_doubtful(self, read: PositionsRead) -> bool:
-        """Return whether the answer may contain it, and may not."""
-        return not self.is_in(read) and self.earliest_ns <= read.ended_ns
-
-    def is_likely_in(self, read: PositionsRead) -> bool:
-        """Return whether the answer rather has it than not, going by the broker's time."""
-        return self.is_doubtful(read) and self.likely_ns + _TOLD_NS < read.started_ns
+from engine.domain.risk.moves import SETTLE_NS, SKEW_NS, Move, Span
+from engine.domain.values import ConId, Position
 
 
 class Holdings:
@@ -77,10 +29,10 @@ class Holdings:
         self._quantities: dict[ConId, Decimal] = {}
         self._doubts: dict[ConId, Doubt] = {}
         self._positions: dict[ConId, Position] = {}
-        self._executions: dict[str, Execution] = {}
         self._doubtful = 0
-        self._moves: list[_Move] = []
+        self._moves: list[Move] = []
         self._read: PositionsRead | None = None
+        self._span: Span | None = None
 
     @property
     def known(self) -> bool:
@@ -119,23 +71,12 @@ class Holdings:
         """Return the broker's last word of a contract, None if it had none."""
         return self._positions.get(conid)
 
-    def fill(self, message: PositionFilled) -> Decimal | None:
-        """Move a position, unless the broker's answer surely has the fill already.
-
-        Returns by how much the execution grew: its quantity when it is new, the difference
-        when it corrects one. None when there is nothing new in it.
-        """
-        execution = message.execution
-        root = execution_root(execution.execution_id)
-        known = self._executions.get(root)
-        if known is not None and execution.execution_id <= known.execution_id:
-            return None
-        self._executions[root] = execution
-        for move in _moves(message, known):
-            if self._read is None or not move.is_in(self._read):
+    def move(self, moves: Iterable[Move]) -> None:
+        """Move positions, unless the broker's answer surely has the moves already."""
+        for move in moves:
+            if self._span is None or not move.is_in(self._span):
                 self._moves.append(move)
                 self._count(move)
-        return execution.quantity - (ZERO if known is None else known.quantity)
 
     def is_news(self, message: PositionsRead) -> bool:
         """Return whether the read began after the one that is in use."""
@@ -145,49 +86,27 @@ class Holdings:
         """Return whether the read settles nothing that the one in use leaves in doubt."""
         if self._read is None:
             return False
-        before = self._doubtful
-        after = sum(move.is_doubtful(message) for move in self._moves)
+        before, span = self._doubtful, span_of(message)
+        after = sum(move.is_doubtful(span) for move in self._moves)
         if after == before:
             # After so long, other fills are in doubt than before.
             return after > 0 and message.started_ns - self._read.ended_ns <= SETTLE_NS + SKEW_NS
         return after > before
 
-    def replace(self, message: PositionsRead) -> tuple[Break, ...]:
-        """Believe the broker's answer and return where it differs from our own count.
+    def replace(self, message: PositionsRead) -> None:
+        """Believe the broker's answer. A contract that it does not list is flat.
 
-        A contract that it does not list is flat. What it may not contain is added.
+        What it may not contain is added.
         """
-        before, doubts, counted_before = self._quantities, self._doubts, self.known
-        self._read = message
+        self._read, self._span = message, span_of(message)
         self._positions = {position.conid: position for position in message.positions}
-        self._quantities, self._doubts, self._doubtful = {}, {}, 0
-        for position in message.positions:
-            total = self._quantities.get(position.conid, ZERO) + position.quantity
-            self._quantities[position.conid] = total
-        self._moves = [move for move in self._moves if not move.is_in(message)]
+        self._quantities, self._doubts, self._doubtful = quantities_of(message), {}, 0
+        self._moves = [move for move in self._moves if not move.is_in(self._span)]
         for move in self._moves:
             self._count(move)
-        if not counted_before:
-            return ()
-        breaks = (
-            Break(
-                conid=conid,
-                counted=before.get(conid, ZERO),
-                broker=self._quantities.get(conid, ZERO),
-            )
-            for conid in sorted({**before, **self._quantities})
-        )
-        return tuple(
-            found
-            for found in breaks
-            if not _overlap(
-                (found.counted, doubts.get(found.conid, NO_DOUBT)),
-                (found.broker, self.doubt(found.conid)),
-            )
-        )
 
-    def _count(self, move: _Move) -> None:
-        read = self._read
+    def _count(self, move: Move) -> None:
+        read = self._span
         counted = read is None or not move.is_likely_in(read)
         if counted:
             total = self._quantities.get(move.conid, ZERO) + move.quantity
@@ -202,34 +121,14 @@ class Holdings:
             )
 
 
-def _moves(message: PositionFilled, known: Execution | None) -> Iterable[_Move]:
-    """Return what the execution does to positions that have its older revision already."""
-    execution = message.execution
-    changes = {execution.conid: _signed(execution)}
-    likely_ns, latest_ns = message.now_ns, min(message.now_ns + SKEW_NS, message.seen_ns)
-    if known is not None:
-        changes[known.conid] = changes.get(known.conid, ZERO) - _signed(known)
-        likely_ns = latest_ns = message.seen_ns
-    return tuple(
-        _Move(
-            conid=conid,
-            quantity=quantity,
-            earliest_ns=message.now_ns - SKEW_NS,
-            likely_ns=likely_ns,
-            latest_ns=latest_ns,
-        )
-        for conid, quantity in changes.items()
-        if quantity
-    )
+def span_of(message: PositionsRead) -> Span:
+    """Return when the answer was asked for and when it was complete."""
+    return Span(started_ns=message.started_ns, ended_ns=message.ended_ns)
 
 
-def _signed(execution: Execution) -> Decimal:
-    return execution.quantity if execution.side is Side.BUY else -execution.quantity
-
-
-def _overlap(one: tuple[Decimal, Doubt], other: tuple[Decimal, Doubt]) -> bool:
-    """Return whether two ranges of a position have a value in common."""
-    return (
-        one[0] - one[1].below <= other[0] + other[1].above
-        and other[0] - other[1].below <= one[0] + one[1].above
-    )
+def quantities_of(message: PositionsRead) -> dict[ConId, Decimal]:
+    """Return what the answer says is held; a contract may be listed more than once."""
+    quantities: dict[ConId, Decimal] = {}
+    for position in message.positions:
+        quantities[position.conid] = quantities.get(position.conid, ZERO) + position.quantity
+    return quantities

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from engine.domain.risk.exposure import NO_DOUBT, Exposure
+from engine.domain.risk.exposure import NO_DOUBT, ZERO, Exposure
 from engine.domain.risk.limits import Limits
 from engine.domain.risk.pricing import Missing, Priced, count_units, price_order, read_touch
 from engine.domain.risk.verdict import Check, Code, Verdict, refuse
@@ -39,7 +39,9 @@ class Inputs:
     `quote_age_ms` is None without a quote. `trading_state` is the strictest of all that
     apply to the order, `trading_source` who or what says so. `obstacle` is why there is
     no contract, or no way to write its ticket. For a change, `ticket` has the new terms
-    and `former` is the order as it is.
+    and `former` is the order as it is. `unreconciled` is what is waited for until the
+    account is compared with the broker, empty once it was. `beside` is what another order
+    of its group may fill instead of it: the larger of the two counts.
     """
 
     ticket: Ticket
@@ -54,6 +56,8 @@ class Inputs:
     trading_source: str
     obstacle: Reason | None = None
     former: Former | None = None
+    unreconciled: str = ""
+    beside: Decimal = ZERO
 
     @property
     def units(self) -> Decimal | Missing:
@@ -66,9 +70,10 @@ class Inputs:
     def open_units(self) -> Decimal | Missing:
         """What the order may add to the position that is counted."""
         units = self.units
-        if isinstance(units, Missing) or self.former is None or not units.is_finite():
+        if isinstance(units, Missing) or not units.is_finite():
             return units
-        return units - self.former.held_quantity
+        held = ZERO if self.former is None else self.former.held_quantity
+        return max(units - held, self.beside)
 
     @property
     def reducing(self) -> bool:

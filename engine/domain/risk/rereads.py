@@ -7,7 +7,8 @@ fills may be counted twice, or not at all, asks to be read as soon as that settl
 from typing import Final, TypeAlias
 
 from engine.domain.messages import ReadAccount, StartTimer
-from engine.domain.risk.holdings import SETTLE_NS, SKEW_NS, Holdings
+from engine.domain.risk.holdings import Holdings
+from engine.domain.risk.moves import SETTLE_NS, SKEW_NS
 from engine.domain.values import AccountId
 
 AFTER_FILL_MS: Final = SETTLE_NS // 1_000_000 + 100

@@ -11,11 +11,11 @@ durable news has shown it come and go. News on its way when the change was appro
 nothing of it, so it releases nothing.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Final
 
-from engine.domain.messages import RequestOrder
 from engine.domain.risk.exposure import ZERO, Reservation
 from engine.domain.values import (
     TERMINAL,
@@ -25,9 +25,13 @@ from engine.domain.values import (
     Execution,
     OrderId,
     Terms,
+    Ticket,
     execution_root,
 )
 from engine.domain.views import OrderView
+
+CURRENCY: Final = "CASH"
+"""The broker's security type of a pair of currencies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,9 @@ class Reservations:
         self._owners: dict[str, OrderId] = {}
         self._changes: dict[OrderId, _Change] = {}
         self._strange: dict[BrokerOrderId, dict[str, Decimal]] = {}
+        self._groups: dict[OrderId, dict[OrderId, None]] = {}
+        self._names: dict[OrderId, tuple[set[Coid], set[BrokerOrderId]]] = {}
+        self._currencies: set[ConId] = set()
 
     @property
     def open(self) -> Collection[Reservation]:
@@ -70,14 +77,37 @@ class Reservations:
         """Return what the orders of a contract call it, empty when there are none."""
         return next((order.symbol for order in self._all.values() if order.conid == conid), "")
 
-    def reserve(self, message: RequestOrder, units: Decimal) -> None:
+    def members(self, leader: OrderId) -> tuple[Reservation, ...]:
+        """Return all orders of a group, those that are over among them."""
+        return tuple(self._all[order_id] for order_id in self._groups.get(leader, {}))
+
+    def begun_ns(self, execution: Execution) -> int | None:
+        """Return when the order of a fill was approved, None when nobody knows."""
+        order_id = self._order_of(execution)
+        return None if order_id is None else self._all[order_id].begun_ns
+
+    def is_currency(self, conid: ConId) -> bool:
+        """Return whether an order of ours was for this pair of currencies."""
+        return conid in self._currencies
+
+    def is_known(self, broker_order_id: BrokerOrderId) -> bool:
+        """Return whether the broker's id means one of our orders."""
+        return broker_order_id in self._by_broker_order_id
+
+    def strange_quantity(self, broker_order_id: BrokerOrderId) -> Decimal:
+        """Return what was told of the fills of an order that is not ours."""
+        return sum(self._strange.get(broker_order_id, {}).values(), ZERO)
+
+    def reserve(
+        self, ticket: Ticket, order_id: OrderId, coid: Coid, *, units: Decimal, now_ns: int
+    ) -> None:
         """Reserve all of a new order: `units` at most."""
-        assert message.order_id not in self._all
-        ticket = message.ticket
-        self._by_coid[message.coid] = message.order_id
+        assert order_id not in self._all
+        self._name(order_id, coid)
+        self._note_type(ticket.conid, ticket.sec_type)
         self._keep(
             Reservation(
-                order_id=message.order_id,
+                order_id=order_id,
                 conid=ticket.conid,
                 symbol=ticket.symbol,
                 side=ticket.side,
@@ -87,6 +117,8 @@ class Reservations:
                 before_quantity=ZERO,
                 terminal=False,
                 seq=0,
+                group=ticket.group,
+                begun_ns=now_ns,
             )
         )
 
@@ -107,24 +139,25 @@ class Reservations:
         self._changes[order_id] = _Change(terms=terms, quantity=largest, approved_ns=now_ns)
         self._keep(replace(reservation, quantity=max(reservation.quantity, largest)))
 
-    def follow(self, view: OrderView, *, held: bool) -> bool:
+    def follow(self, view: OrderView, *, held: bool, settled: Decimal = ZERO) -> bool:
         """Take over an order's durable state; False when it is no news.
 
         With `held`, the positions that are still to be read account for what an order that
-        is new to us had filled before.
+        is new to us had filled before; `settled` is how much of it they do otherwise.
         """
         known = self._all.get(view.order_id)
         if known is not None and view.seq <= known.seq:
             self._settle_late(known, view)
             return False
-        if view.coid is not None:
-            self._by_coid[view.coid] = view.order_id
+        self._note_type(view.conid, view.sec_type)
         told = known.told_quantity if known else ZERO
-        if view.broker_order_id is not None:
-            self._by_broker_order_id[view.broker_order_id] = view.order_id
-            told += self._claim(view.broker_order_id, view.order_id)
-        before = known.before_quantity if known else ZERO
-        if known is None and held:
+        broker_order_ids = _broker_order_ids(view)
+        self._name(view.order_id, view.coid, broker_order_ids)
+        for broker_order_id in broker_order_ids:
+            told += self._claim(broker_order_id, view.order_id)
+        before = known.before_quantity if known else settled
+        if known is None and (held or view.state in TERMINAL):
+            # One that slept is only told again because of what it had filled long before.
             before = max(view.filled_quantity - told, ZERO)
         self._keep(
             Reservation(
@@ -136,8 +169,10 @@ class Reservations:
                 filled_quantity=view.filled_quantity,
                 told_quantity=told,
                 before_quantity=before,
-                terminal=view.state in TERMINAL,
+                terminal=view.state in TERMINAL and not view.quantity_extra,
                 seq=view.seq,
+                group=view.group,
+                begun_ns=known.begun_ns if known else None,
             )
         )
         return True
@@ -158,7 +193,9 @@ class Reservations:
                     strange[root] = execution.quantity
                 return
             self._owners[root] = order_id
-        reservation = self._all[order_id]
+        reservation = self._all.get(order_id)
+        if reservation is None:
+            return  # It sleeps; what it had filled says its news, when there is some.
         told = reservation.told_quantity + grown
         self._keep(replace(reservation, told_quantity=told))
 
@@ -187,9 +224,38 @@ class Reservations:
             self._keep(replace(known, quantity=most))
 
     def forget(self, order_id: OrderId) -> None:
-        """Release all of an order that never was."""
-        self._all.pop(order_id, None)
+        """Release all of an order that never was, or that was over long ago."""
+        reservation = self._all.pop(order_id, None)
         self._open.pop(order_id, None)
+        self._changes.pop(order_id, None)
+        if reservation is None:
+            return
+        coids, broker_order_ids = self._names.pop(order_id, (set(), set()))
+        for coid in coids:
+            self._by_coid.pop(coid, None)
+        for broker_order_id in broker_order_ids:
+            self._by_broker_order_id.pop(broker_order_id, None)
+        if reservation.group is not None:
+            members = self._groups[reservation.group.leader]
+            members.pop(order_id, None)
+            if not members:
+                del self._groups[reservation.group.leader]
+
+    def _name(
+        self, order_id: OrderId, coid: Coid | None, broker_order_ids: Iterable[BrokerOrderId] = ()
+    ) -> None:
+        """Let the names mean the order from now on."""
+        coids, ids = self._names.setdefault(order_id, (set(), set()))
+        if coid is not None:
+            coids.add(coid)
+            self._by_coid[coid] = order_id
+        for broker_order_id in broker_order_ids:
+            ids.add(broker_order_id)
+            self._by_broker_order_id[broker_order_id] = order_id
+
+    def _note_type(self, conid: ConId, sec_type: str) -> None:
+        if sec_type == CURRENCY:
+            self._currencies.add(conid)
 
     def _claim(self, broker_order_id: BrokerOrderId, order_id: OrderId) -> Decimal:
         """Return the sum of the fills that came before their order was known."""
@@ -210,6 +276,9 @@ class Reservations:
 
     def _keep(self, reservation: Reservation) -> None:
         self._all[reservation.order_id] = reservation
+        if reservation.group is not None:
+            group = self._groups.setdefault(reservation.group.leader, {})
+            group[reservation.order_id] = None
         if reservation.terminal and not reservation.open_quantity:
             self._open.pop(reservation.order_id, None)
         else:
@@ -217,6 +286,19 @@ class Reservations:
 
 
 def _most(view: OrderView) -> Decimal:
-    """Return what an order may fill at most, by its terms and those that it waits for."""
-    wanted = ZERO if view.wanted is None else view.wanted.quantity
-    return max(view.quantity, view.quantity_max, wanted)
+    """Return what an order may fill at most, by its terms and those that it waits for.
+
+    What second orders of the broker under its id may fill comes on top.
+    """
+    own = max(
+        view.quantity, view.quantity_max, ZERO if view.wanted is None else view.wanted.quantity
+    )
+    if view.state in TERMINAL and view.quantity_extra:
+        # It fills no more of its own; what has filled may be of either order.
+        own = min(own, view.filled_quantity)
+    return own + view.quantity_extra
+
+
+def _broker_order_ids(view: OrderView) -> tuple[BrokerOrderId, ...]:
+    mine = () if view.broker_order_id is None else (view.broker_order_id,)
+    return (*mine, *view.other_broker_order_ids)

@@ -69,14 +69,17 @@ def check_time_in_force(inputs: Inputs) -> Verdict:
     """R15: the contract takes this time in force with this type, and at these hours."""
     check, ticket, instrument = Check.TIME_IN_FORCE, inputs.ticket, inputs.instrument
     code, shown = Code.TIF_UNSUPPORTED, {"tif": ticket.tif, "order_type": ticket.type}
-    if ticket.tif is TimeInForce.GTD:
-        needs = "another time in force: the broker's tickets have no field for the date of GTD"
+    if (ticket.tif is TimeInForce.GTD) is (ticket.good_till_ms is None):
+        needs = "a time until which it is good with GTD, and with nothing else"
         return inputs.refuse(check, code, needs=needs, tif=ticket.tif)
     if instrument is None or not has_rules(instrument):
         return Verdict(check=check)
-    rule = next((rule for rule in _tifs(instrument) if rule.tif is ticket.tif), None)
+    # The broker's tickets have no field for the date of GTD: it is sent as GTC, and the
+    # engine cancels it in time.
+    sent = TimeInForce.GTC if ticket.tif is TimeInForce.GTD else ticket.tif
+    rule = next((rule for rule in _tifs(instrument) if rule.tif is sent), None)
     if rule is None:
-        # GTD may be among them, but no ticket of ours can have it.
+        # GTD may be among them, but what takes no GTC takes none of ours.
         takes = (rule.tif for rule in _tifs(instrument) if rule.tif is not TimeInForce.GTD)
         needs = f"one of {_listed(takes)}"
         return inputs.refuse(check, code, needs=needs, **shown)

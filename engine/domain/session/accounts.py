@@ -18,9 +18,11 @@ from engine.domain.messages import (
     StartTimer,
 )
 from engine.domain.session.login import Login
+from engine.domain.session.orders import SessionOrders
 from engine.domain.session.plan import Plan
+from engine.domain.session.recovery import Recovery
 from engine.domain.session.rounds import AccountRounds
-from engine.domain.session.settings import RECONCILE_MS_MAX, STEP_RETRY_MS
+from engine.domain.session.settings import STEP_RETRY_MS
 from engine.domain.values import AccountId
 
 AccountAnswer: TypeAlias = PositionsRead | FundsRead | LedgerRead | ProfitRead
@@ -30,16 +32,16 @@ _Effects: TypeAlias = Iterator[SessionEffect]
 class AccountReads:
     """Goes through the accounts; the timer `accounts` is for the next read."""
 
-    def __init__(self, plan: Plan, login: Login) -> None:
+    def __init__(self, plan: Plan, login: Login, orders: SessionOrders) -> None:
+        self.recovery = Recovery(orders.live)
         self._plan = plan
         self._login = login
+        self._search = orders.search
         self._rounds = AccountRounds()
-        self._begun_ns = 0
 
-    def begin(self, accounts: Iterable[AccountId], now_ns: int) -> _Effects:
+    def begin(self, accounts: Iterable[AccountId]) -> _Effects:
         """Read all that risk needs, as fast as the answers come."""
         self._rounds.begin(accounts)
-        self._begun_ns = now_ns
         yield from self.go_on()
 
     def stop(self) -> None:
@@ -50,12 +52,10 @@ class AccountReads:
         """The read in hand was refused for its pace; it comes first when time is up."""
         self._rounds.put_back()
 
-    def read_enough(self, now_ns: int) -> bool:
-        """True once all accounts were read, or have had their time."""
-        if not self._rounds.begun:
-            return False
-        elapsed_ms = (now_ns - self._begun_ns) // 1_000_000
-        return not self._rounds.is_first_pass or elapsed_ms >= RECONCILE_MS_MAX
+    @property
+    def positions_tried(self) -> bool:
+        """True once the positions of all accounts were read, or could not be."""
+        return self._rounds.tried_all
 
     def read_soon(self, account: AccountId) -> _Effects:
         """Read this account before all others."""
@@ -81,6 +81,7 @@ class AccountReads:
         match message:
             case PositionsRead(account=account):
                 call = SessionCall.POSITIONS
+                self._search.read_positions(message)
                 yield DeliverToRisk(account=account, message=message)
             case FundsRead():
                 call, account = SessionCall.FUNDS, message.funds.account
@@ -96,11 +97,22 @@ class AccountReads:
             case _:
                 assert_never(message)
         if self._plan.note_answer(call) and self._rounds.finish(call, account):
+            yield from self._recover(message, now_ns)
             yield from self.go_on()
         elif self._rounds.is_in_hand(call) and not self._plan.is_out(call):
             # The one in hand came before an older one, and was taken for that: read it again.
             self._rounds.put_back()
             yield from self.go_on()
+
+    def _recover(self, message: AccountAnswer, now_ns: int) -> _Effects:
+        """See how far the account is with that."""
+        match message:
+            case PositionsRead(account=account):
+                yield from self.recovery.read_positions(account, now_ns)
+            case FundsRead(funds=funds):
+                yield from self.recovery.read_funds(funds.account)
+            case _:
+                return
 
     def failed(self, message: CallFailed) -> _Effects:
         """Try another account first; one that cannot be read holds up no other."""
@@ -113,5 +125,7 @@ class AccountReads:
         if given_up is not None:
             detail = f"{message.call} of {given_up.account}: {message.failure.message}"
             yield ReportAnomaly(machine="session", kind="account_unread", detail=detail)
+            if given_up.call is SessionCall.FUNDS and given_up.account is not None:
+                yield from self.recovery.read_funds(given_up.account)
         delay_ms = max(self._rounds.gap_ms, STEP_RETRY_MS)
         yield StartTimer(name="accounts", delay_ms=delay_ms)

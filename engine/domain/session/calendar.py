@@ -114,6 +114,14 @@ class Calendar:
             for at_ns in self._instants(day, closing.begins)
         )
 
+    def is_near_window(self, wall_ns: int, margin_ms: int) -> bool:
+        """Say whether a window is open, or was or will be so within `margin_ms`."""
+        margin_ns = margin_ms * _MS
+        return any(
+            one.begins_ns - margin_ns <= wall_ns < one.ends_ns + margin_ns
+            for one in self.windows(wall_ns)
+        )
+
     def shown(self, wall_ns: int) -> str:
         """Return the local time as people say it, with its zone."""
         return f"{self._local(wall_ns):%H:%M %Z}"

@@ -2,8 +2,7 @@
 
 Rule 1: the way to READY has one order, and every loss of the brokerage session walks it
 again, because priming, question suppression and subscriptions die with it:
-auth status, `ssodh/init`, accounts, portfolio accounts, suppression, the cold reads,
-the stream with its subscriptions, then the reads that reconcile.
+auth status, `ssodh/init`, then what `warmup` does.
 
 Rule 2: one conversation about an order at a time. The broker voids an open question when
 another order request arrives, so a turn lasts from the send to the final answer.
@@ -11,7 +10,8 @@ another order request arrives, so a turn lasts from the send to the final answer
 Rule 3: another session of the same user is never fought. With `compete: once`, one
 attempt is made to take the session over; after that a person decides.
 
-Rule 4: only READY gives turns. Not ready is not an error: it is said, with its reason.
+Rule 4: only READY gives turns, and an account trades once it was read in this login. Not
+ready is not an error: it is said, with its reason.
 
 Rule 5: around the broker's own resets and maintenance the session is in MAINTENANCE,
 whatever becomes of it: nothing is sent, it is lost and comes back calmly, and everything
@@ -29,7 +29,6 @@ from engine.domain.messages import (
     CallDone,
     CallFailed,
     CallGateway,
-    CloseStream,
     FailureKind,
     FundsRead,
     GrantTurn,
@@ -38,9 +37,11 @@ from engine.domain.messages import (
     OrderChanged,
     OrderRequestEnded,
     OrdersRead,
+    OrderStatusRead,
     PositionsRead,
     ProfitRead,
     ReadAccount,
+    ReconcileAccount,
     ReleaseTurn,
     ReportAnomaly,
     RequestLookup,
@@ -49,22 +50,20 @@ from engine.domain.messages import (
     RowsStreamed,
     SessionCall,
     SessionChanged,
-    SessionEffect,
     SessionMessage,
     StartSession,
     StartTimer,
     StopLookup,
-    StopTimer,
     StreamLost,
     StreamReady,
     TimerFired,
     TradesRead,
 )
-from engine.domain.session.accounts import AccountReads
+from engine.domain.session.accounts import AccountAnswer
+from engine.domain.session.effects import Effect
 from engine.domain.session.login import Login
 from engine.domain.session.orders import SessionOrders
 from engine.domain.session.plan import Plan
-from engine.domain.session.polls import Polls
 from engine.domain.session.pulse import Pulse
 from engine.domain.session.rounds import ACCOUNT_CALLS
 from engine.domain.session.settings import (
@@ -77,12 +76,12 @@ from engine.domain.session.settings import (
     STREAM_MS_MAX,
     TICKLE_MS,
     SessionSettings,
-    login_problem,
 )
 from engine.domain.session.standing import Standing, Turn
+from engine.domain.session.warmup import WarmUp
 from engine.domain.values import AccountId, Reason, SessionState
 
-_Effects: TypeAlias = Iterator[SessionEffect]
+_Effects: TypeAlias = Iterator[Effect]
 
 _HURRIED: Final = frozenset(
     {SessionState.DOWN, SessionState.GATEWAY_UP, SessionState.BROKERAGE_INIT}
@@ -95,17 +94,35 @@ class Session:
 
     def __init__(self, settings: SessionSettings) -> None:
         self.settings = settings
-        self.accounts: tuple[AccountId, ...] = settings.accounts or ()
-        self.epoch = 0
         self._standing = Standing(settings)
         self._plan = Plan()
         self._login = Login(settings, self._standing, self._plan)
-        self._orders = SessionOrders()
-        self._reads = AccountReads(self._plan, self._login)
-        self._polls = Polls(self._standing, self._plan, self._orders)
+        self._orders = SessionOrders(self._standing)
+        self._warm_up = WarmUp(settings, self._standing, self._plan, self._login, self._orders)
+        self._reads = self._warm_up.reads
+        self._polls = self._warm_up.polls
+        self._search = self._orders.search
         self._pulse = Pulse(self._standing, self._plan, self._orders)
         self._now_ns = 0
         self._wall_ns = 0
+
+    @property
+    def accounts(self) -> tuple[AccountId, ...]:
+        """The accounts that the session trades; those of the login with `all`."""
+        return self._warm_up.accounts
+
+    @accounts.setter
+    def accounts(self, accounts: tuple[AccountId, ...]) -> None:
+        self._warm_up.accounts = accounts
+
+    @property
+    def epoch(self) -> int:
+        """The number of its brokerage login."""
+        return self._warm_up.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._warm_up.epoch = epoch
 
     @property
     def ready(self) -> bool:
@@ -148,23 +165,27 @@ class Session:
         """How far the login got, also while MAINTENANCE is shown."""
         return self._standing.tier
 
+    def reconciliation(self, account: AccountId) -> ReconcileAccount | None:
+        """Return what the account's risk was told last of its reads; None if never."""
+        return self._reads.recovery.told(account)
+
     def fail(self, reason: Reason) -> SessionChanged:
         """Be down for good: whoever drives this machine cannot go on."""
         self._standing.hours = None
         self._standing.enter(SessionState.DOWN, reason.code, reason.message)
         return self._changed()
 
-    def handle(
-        self, message: SessionMessage, now_ns: int, wall_ns: int
-    ) -> tuple[SessionEffect, ...]:
+    def handle(self, message: SessionMessage, now_ns: int, wall_ns: int) -> tuple[Effect, ...]:
         """Take one message; `now_ns` is the monotonic clock, `wall_ns` the calendar's."""
         self._now_ns, self._wall_ns = now_ns, wall_ns
+        self._search.pass_time(now_ns, wall_ns)
         before = self._changed()
         heard = self._pulse.listen(message, now_ns)
-        effects = (*self._pass_time(), *heard, *self._react(message))
+        effects: tuple[Effect, ...] = (*self._pass_time(), *heard, *self._react(message))
+        effects = (*effects, *self._warm_up.read_lists())
         for effect in effects:
             if isinstance(effect, CallGateway):
-                self._plan.note_call(effect.call)
+                self._plan.note_call(effect.call, now_ns)
                 effects = (*effects, *self._pulse.watch(effect.call))
         effects = (*effects, *self._conclude())
         after = self._changed()
@@ -186,14 +207,14 @@ class Session:
             case OrderRequestEnded():
                 return  # All that counts here is whether it was answered.
             case AccountsRead():
-                yield from self._accounts_read(message)
+                yield from self._warm_up.read_accounts(message)
             case CallDone(call=call):
-                yield from self._done(call)
-            case OrdersRead() | TradesRead():
+                yield from self._warm_up.finish(call)
+            case OrdersRead() | OrderStatusRead() | TradesRead():
                 if (yield from self._polls.read(message, self._now_ns)):
-                    yield from self._advance()
+                    yield from self._warm_up.advance()
             case PositionsRead() | FundsRead() | LedgerRead() | ProfitRead():
-                yield from self._reads.answered(message, self._now_ns)
+                yield from self._account_read(message)
             case StreamReady() | StreamLost() | AuthStreamed() | RowsStreamed():
                 yield from self._streamed(message)
             case RequestTurn() | ReleaseTurn() | RequestLookup() | StopLookup() | OrderChanged():
@@ -223,16 +244,18 @@ class Session:
             return
         if not message.status.ready:
             if tier not in LOGIN_STATES:
-                yield from self._lose_brokerage()
+                yield from self._warm_up.lose()
             yield from self._login.go_on(message)
             return
         self._pulse.be_steady()
         yield from self._login.succeed()
         if tier in LOGIN_STATES:
-            yield from self._warm_up()
+            yield from self._warm_up.begin()
             return
+        self._search.confirm(self._plan.asked_ns)
+        yield from self._search.judge()
         if tier is SessionState.DEGRADED and self._polls.stream_ready:
-            yield from self._reconcile()
+            yield from self._warm_up.reconcile()
         if message.call is SessionCall.TICKLE:
             yield StartTimer(name="tickle", delay_ms=TICKLE_MS)
 
@@ -240,88 +263,20 @@ class Session:
         """See whether the session is ready now, and whether a person has to log in."""
         deadline, standing = self._login.deadline, self._standing
         # A keep-alive that failed makes all of it doubtful, until one is answered.
-        reconciling = standing.tier is SessionState.RECONCILING and self._pulse.steady
-        if reconciling and self._reads.read_enough(self._now_ns):
+        if self._warm_up.done and self._pulse.steady:
             standing.be_ready()
             yield from self._polls.wait()
+        if not self.ready or self._pulse.doubtful:
+            self._search.doubt()
         yield from deadline.follow(standing.tier, standing.hours, self._wall_ns)
         standing.overdue = deadline.overdue
 
-    def _lose_brokerage(self) -> _Effects:
-        """Forget all that dies with the brokerage session."""
-        self._plan.clear()
-        self._reads.stop()
-        self._polls.stop()
-        for name in ("tickle", "poll", "accounts", "step"):
-            yield StopTimer(name=name)
-        yield CloseStream()
-
-    # --- warm-up -----------------------------------------------------------------------
-
-    def _warm_up(self) -> _Effects:
-        self.epoch += 1
-        self._pulse.be_steady()
-        self._login.deadline.begin_login()
-        self._polls.stop()
-        self._standing.enter(
-            SessionState.WARMING, "WARMING", "the brokerage session is being primed"
-        )
-        for name in ("auth", "step"):
-            yield StopTimer(name=name)
-        yield StartTimer(name="tickle", delay_ms=TICKLE_MS)
-        yield self._plan.begin(
-            CallGateway(call=SessionCall.ACCOUNTS),
-            CallGateway(call=SessionCall.PORTFOLIO_ACCOUNTS),
-            CallGateway(call=SessionCall.SUPPRESS, message_ids=self.settings.suppress),
-            # The first reads of a brokerage session are cold: they only subscribe.
-            CallGateway(call=SessionCall.ORDERS, force=True),
-            CallGateway(call=SessionCall.TRADES),
-            OpenStream(),
-        )
-
-    def _reconcile(self) -> _Effects:
-        self._standing.enter(
-            SessionState.RECONCILING, "RECONCILING", "orders, trades and positions are being read"
-        )
-        self._polls.begin()
-        self._reads.stop()
-        for name in ("poll", "accounts", "step"):
-            yield StopTimer(name=name)
-        yield self._plan.begin(
-            CallGateway(call=SessionCall.ORDERS), CallGateway(call=SessionCall.TRADES)
-        )
-
-    def _done(self, call: SessionCall) -> _Effects:
-        """An answer is in: go on, if it is of this plan and to the step in hand."""
-        if self._plan.note_answer(call) and self._plan.call is call:
-            yield from self._advance()
-
-    def _advance(self) -> _Effects:
-        """The step in hand is done; go to the next, or read the accounts."""
-        step = self._plan.finish()
-        if isinstance(step, OpenStream):
-            yield StartTimer(name="step", delay_ms=STREAM_MS_MAX)
-        if step is not None:
-            yield step
-        elif self._standing.tier is SessionState.RECONCILING:
-            yield from self._reads.begin(self.accounts, self._now_ns)
-
-    def _accounts_read(self, message: AccountsRead) -> _Effects:
-        if not self._plan.note_answer(SessionCall.ACCOUNTS):
-            return
-        if not message.accounts:
-            # A session that is just opening answers with empty lists, without an error.
-            yield StartTimer(name="step", delay_ms=STEP_RETRY_MS)
-            return
-        problem = login_problem(self.settings, message)
-        if problem is not None:
-            yield from self._lose_brokerage()
-            yield from self._login.lock_out(problem)
-            return
-        if self.settings.accounts is None:
-            self.accounts = tuple(name for name in message.accounts if name != "All")
-        if self._plan.call is SessionCall.ACCOUNTS:
-            yield from self._advance()
+    def _account_read(self, message: AccountAnswer) -> _Effects:
+        recovery = self._reads.recovery
+        waited = recovery.waits_for_lists
+        yield from self._reads.answered(message, self._now_ns)
+        if recovery.waits_for_lists and not waited:
+            yield from self._polls.hasten()
 
     # --- what goes wrong -----------------------------------------------------------------
 
@@ -348,13 +303,16 @@ class Session:
             if not logging_in:
                 if self._pulse.is_outlived(message):
                     return
-                yield from self._lose_brokerage()
+                yield from self._warm_up.lose()
             yield from self._login.fail(message)
         elif not current or logging_in:
             return  # An answer to what nobody waits for any more.
         elif kind is FailureKind.NOT_PRIMED and call is not SessionCall.ACCOUNTS:
-            yield from self._lose_brokerage()
-            yield from self._warm_up()
+            yield from self._warm_up.lose()
+            self._pulse.be_steady()
+            yield from self._warm_up.begin()
+        elif call is SessionCall.ORDER_STATUS:
+            yield from self._polls.statuses.failed()
         elif call in ACCOUNT_CALLS:
             yield from self._reads.failed(message)
         elif call is self._plan.call:
@@ -383,7 +341,7 @@ class Session:
         self, state: SessionState, code: str, message: CallFailed, delay_ms: int
     ) -> _Effects:
         if self._standing.tier not in LOGIN_STATES:
-            yield from self._lose_brokerage()
+            yield from self._warm_up.lose()
         yield from self._login.wait(state, code, message, delay_ms)
 
     # --- the stream ----------------------------------------------------------------------
@@ -397,7 +355,7 @@ class Session:
                 awaited = isinstance(self._plan.step, OpenStream)
                 self._polls.stream_ready = awaited or tier is not SessionState.WARMING
                 if awaited or tier is SessionState.DEGRADED:
-                    yield from self._reconcile()
+                    yield from self._warm_up.reconcile()
             case StreamLost(reason=reason):
                 self._polls.stream_ready = False
                 if tier in {SessionState.READY, SessionState.RECONCILING}:
@@ -407,7 +365,7 @@ class Session:
                 if lost and tier not in LOGIN_STATES:
                     yield from self._doubt_login()
             case RowsStreamed():
-                self._polls.streams.tell(message, self._now_ns)
+                self._polls.tell(message, self._now_ns)
             case _:
                 assert_never(message)
 
@@ -436,7 +394,7 @@ class Session:
                 yield StartTimer(name="auth", delay_ms=AUTH_POLL_MS)
             elif tier in {SessionState.READY, SessionState.RECONCILING}:
                 # What was read while the broker reset its systems may be of before.
-                yield from self._reconcile()
+                yield from self._warm_up.reconcile(anew=True)
 
     def _wait_for_hours(self) -> _Effects:
         hours = self._standing.hours
@@ -462,6 +420,8 @@ class Session:
                 yield self._plan.step
             case "poll":
                 yield from self._polls.poll()
+            case "lists":
+                yield from self._warm_up.read_lists(late=True)
             case "accounts":
                 yield from self._reads.read_next()
             case "calendar":

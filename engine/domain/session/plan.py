@@ -17,6 +17,9 @@ class Plan:
 
     def __init__(self) -> None:
         self._steps: deque[PlannedStep] = deque()
+        self.asked_ns = 0
+        """When the call went out, at the earliest, whose answer was noted last."""
+        self._asked: dict[SessionCall, deque[int]] = {}
         self._outstanding: Counter[SessionCall] = Counter()
         self._stale: Counter[SessionCall] = Counter()
 
@@ -25,8 +28,17 @@ class Plan:
 
     def begin(self, *steps: PlannedStep) -> PlannedStep:
         """Begin a new way, and return its first step; what is on the wire is of the old one."""
-        self._steps = deque(steps)
+        self.renew()
+        return self.go(*steps)
+
+    def renew(self) -> None:
+        """Begin a new way whose steps come later; what is on the wire is of the old one."""
+        self._steps.clear()
         self._stale = Counter(self._outstanding)
+
+    def go(self, *steps: PlannedStep) -> PlannedStep:
+        """Take these steps, and return the first."""
+        self._steps = deque(steps)
         return steps[0]
 
     def clear(self) -> None:
@@ -48,9 +60,10 @@ class Plan:
         self._steps.popleft()
         return self.step
 
-    def note_call(self, call: SessionCall) -> None:
-        """A call goes out."""
+    def note_call(self, call: SessionCall, now_ns: int = 0) -> None:
+        """A call goes out; it is written then, or later."""
         self._outstanding[call] += 1
+        self._asked.setdefault(call, deque()).append(now_ns)
 
     def is_out(self, *calls: SessionCall) -> bool:
         """True while one of these calls has not been answered."""
@@ -59,6 +72,8 @@ class Plan:
     def note_answer(self, call: SessionCall) -> bool:
         """An answer came in; False when it is to a call of an older plan."""
         self._outstanding[call] = max(self._outstanding[call] - 1, 0)
+        if asked := self._asked.get(call):
+            self.asked_ns = asked.popleft()
         stale = self._stale[call] > 0
         self._stale[call] -= stale
         return not stale

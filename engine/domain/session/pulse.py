@@ -26,6 +26,7 @@ from engine.domain.messages import (
     LedgerRead,
     OrderRequestEnded,
     OrdersRead,
+    OrderStatusRead,
     PositionsRead,
     ProfitRead,
     SessionCall,
@@ -113,7 +114,7 @@ class Pulse:
             case AuthStatusRead():
                 self._alive_ns = now_ns
                 self._hear()
-            case AccountsRead() | CallDone() | OrdersRead() | TradesRead():
+            case AccountsRead() | CallDone() | OrdersRead() | OrderStatusRead() | TradesRead():
                 self._hear()
             case PositionsRead() | FundsRead() | LedgerRead() | ProfitRead():
                 self._hear()

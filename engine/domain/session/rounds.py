@@ -3,8 +3,9 @@
 Rule 1: one read is on its way at a time, so that a login with fifty accounts leaves the
 pace of its gateway to orders and keep-alives.
 
-Rule 2: the first pass goes as fast as the answers come and reads what risk needs before
-an account may trade. Later rounds are spread: each account is read every 30 s, and with
+Rule 2: the first pass goes as fast as the answers come and reads what an account needs
+before it may trade: the positions of all accounts, as the lists that follow are for all of
+them, and then their funds. Later rounds are spread: each account is read every 30 s, and with
 many accounts as often as four reads a second allow.
 
 Rule 3: an account that cannot be read holds up no other: it comes again at the end.
@@ -37,11 +38,12 @@ class AccountRounds:
         self._accounts: tuple[AccountId, ...] = ()
         self._left: deque[CallGateway] = deque()
         self._tries: Counter[CallGateway] = Counter()
+        self._untried: set[AccountId] = set()
 
     @property
-    def begun(self) -> bool:
-        """True from `begin` on, until `stop`."""
-        return self._begun
+    def tried_all(self) -> bool:
+        """True once the positions of every account were read, or could not be."""
+        return self._begun and not self._untried
 
     def begin(self, accounts: Iterable[AccountId]) -> None:
         """Start over with the first pass."""
@@ -50,9 +52,10 @@ class AccountRounds:
         self._tries.clear()
         self._begun = True
         self.is_first_pass = bool(self._accounts)
-        for account in self._accounts:
-            self._left.append(CallGateway(call=SessionCall.POSITIONS, account=account))
-            self._left.append(CallGateway(call=SessionCall.FUNDS, account=account))
+        self._untried = set(self._accounts)
+        for call in (SessionCall.POSITIONS, SessionCall.FUNDS):
+            for account in self._accounts:
+                self._left.append(CallGateway(call=call, account=account))
 
     def stop(self) -> None:
         """Read nothing any more; what is on its way is nobody's."""
@@ -60,6 +63,7 @@ class AccountRounds:
         self._accounts = ()
         self.in_hand = None
         self._left.clear()
+        self._untried.clear()
         self.is_first_pass = False
 
     def read_soon(self, account: AccountId) -> None:
@@ -113,7 +117,9 @@ class AccountRounds:
         return None if again else read
 
     def _end(self) -> None:
-        self.in_hand = None
+        read, self.in_hand = self.in_hand, None
+        if read is not None and read.call is SessionCall.POSITIONS and read.account is not None:
+            self._untried.discard(read.account)
         if not self._left:
             self.is_first_pass = False
 

@@ -25,6 +25,9 @@ SILENCE_MS_MAX: Final = 30_000
 POLL_BUSY_MS: Final = 10_000
 POLL_IDLE_MS: Final = 60_000
 POLL_LOOKUP_MS: Final = 1_000
+POLL_PARKED_MS: Final = 30_000
+"""Orders that a person was asked about are still looked for, as often as this."""
+
 POLL_SUSPECT_MS: Final = 5_000
 """While the stream may be mute, the polls are the truth; the broker allows one in 5 s."""
 
@@ -38,12 +41,16 @@ OPENING_POLLS_MAX: Final = 60
 """A brokerage session that is still opening after so many looks is opened once more."""
 
 LOCKED_OUT_POLL_MS: Final = 60_000
-RECONCILE_MS_MAX: Final = 10_000
-"""After this long a session is ready although some accounts were not read yet.
+POSITIONS_MS_MAX: Final = 5_000
+"""After this long the lists are read although some positions were not read yet.
 
-Until its positions are known, an account may only reduce what it holds; the others need
-not wait for it.
+The broker's pace lets the list be read again only 5 s after the cold one, so no time is
+lost. An account whose positions come later waits for the next lists; the others do not
+wait for it.
 """
+
+ALL_TRADES_MS: Final = 3_600_000
+"""So often the trades of all days are read, and not just the current day's."""
 
 STREAM_MS_MAX: Final = 15_000
 """After this long without a stream a session goes on with polls only."""

@@ -7,7 +7,7 @@ person has to end: what is lost then is no trouble, and nothing is sent anyway.
 from enum import Enum
 from typing import Final
 
-from engine.domain.session.calendar import Hours
+from engine.domain.session.calendar import Calendar, Hours
 from engine.domain.session.settings import CALM_MS, NOT_STARTED, PERSON_STATES, SessionSettings
 from engine.domain.values import Reason, SessionState
 
@@ -32,6 +32,11 @@ class Standing:
         self.overdue = False
         self._settings = settings
         self._why: Reason | None = NOT_STARTED
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """The broker's calendar; without one no resets are known."""
+        return self._settings.calendar
 
     def enter(self, tier: SessionState, code: str, message: str) -> None:
         """Be in this state from now on, for this reason."""

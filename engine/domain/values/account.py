@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 
 from engine.domain.values.ids import (
     AccountId,
@@ -59,3 +60,21 @@ class ProfitAndLoss:
     daily: Decimal | None
     unrealized: Decimal | None
     net_liquidation: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionBreak:
+    """A holding that neither the orders nor the trades explain. Nothing is invented for it."""
+
+    conid: ConId
+    symbol: str
+    expected: Decimal
+    found: Decimal
+
+
+class Reconciliation(StrEnum):
+    """How an account stands against the broker."""
+
+    PENDING = "pending"
+    CLEAN = "clean"
+    BREAKS = "breaks"

@@ -27,6 +27,63 @@ from engine.domain.values.state import (
 )
 
 
+class GroupKind(StrEnum):
+    """How orders that go out in one request hang together."""
+
+    BRACKET = "bracket"
+    OCA = "oca"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupPlace:
+    """An order's place among the orders that go out in one request.
+
+    `leader` is the order whose conversation with the broker it is: the entry of a bracket,
+    or the first member of a one-cancels-all group; its `index` is 0. The exits of a bracket
+    work once the entry has filled, and must not carry an id of ours on the wire.
+    """
+
+    kind: GroupKind
+    leader: OrderId
+    index: int
+    size: int
+
+    @property
+    def leads(self) -> bool:
+        """True for the order that talks to the broker for all."""
+        return self.index == 0
+
+    @property
+    def is_exit(self) -> bool:
+        """True for an order that closes what the entry of its bracket opens."""
+        return self.kind is GroupKind.BRACKET and self.index > 0
+
+
+class ParameterKind(StrEnum):
+    """What the value of an algorithm's parameter is."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgoParameter:
+    """A parameter of an algorithm; a number is written in digits, a flag `true` or `false`."""
+
+    name: str
+    value: str
+    kind: ParameterKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Algo:
+    """One of the broker's own algorithms, such as Adaptive."""
+
+    name: str
+    parameters: tuple[AlgoParameter, ...] = ()
+
+
 class Side(StrEnum):
     """Buy or sell."""
 
@@ -61,6 +118,10 @@ class Ticket:
     trailing_type: TrailingType | None = None
     trailing_amount: Decimal | None = None
     cap_price: Decimal | None = None
+    group: GroupPlace | None = None
+    algo: Algo | None = None
+    good_till_ms: int | None = None
+    """Epoch milliseconds, with the time in force GTD: then the engine cancels the order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +190,20 @@ class Question:
     texts: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRow:
+    """One order of an answer about several: those of a bracket or a one-cancels-all group.
+
+    Which of ours it is the broker says only where `coid` is repeated; never by its place.
+    """
+
+    broker_order_id: BrokerOrderId | None
+    coid: Coid | None = None
+    parent_id: BrokerOrderId | None = None
+    status: str | None = None
+    text: str | None = None
+
+
 class OutcomeKind(StrEnum):
     """What an answer to an order request proves. Anything unlisted is IN_DOUBT."""
 
@@ -155,6 +230,8 @@ class Outcome:
     reason: Reason | None = None
     http_status: int | None = None
     body_sha256: str = ""
+    rows: tuple[AnswerRow, ...] = ()
+    """All orders of an ACK that is about a group, the leader's own among them."""
 
 
 class BrokerStatus(StrEnum):
@@ -203,6 +280,9 @@ class OrderRow:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     tif: str | None = None
+    parent_id: BrokerOrderId | None = None
+    """The broker's id of the entry, in a row of a bracket's exit."""
+    oca_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,3 +303,63 @@ class Execution:
     price: Decimal
     commission: Decimal | None
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was looked at for an order that nobody could find. Times are in milliseconds.
+
+    `list_reads` and `trade_reads` are the reads that count: fresh, of one brokerage session,
+    and with a `canary` in them, an order that the broker changed after ours was sent.
+    `missing` says in words what a proof of absence still lacks; empty when it is one.
+    """
+
+    elapsed_ms: int
+    healthy_ms: int
+    horizon_ms: int
+    list_reads: int
+    trade_reads: int
+    canaries: tuple[BrokerOrderId, ...] = ()
+    same_login: bool = False
+    positions_agree: bool | None = None
+    missing: tuple[str, ...] = ()
+
+
+class Resolution(StrEnum):
+    """What a person declares an order to be that the engine could not find."""
+
+    NOT_PLACED = "not_placed"
+    LIVE = "live"
+    FILLED = "filled"
+
+
+class ExternalPolicy(StrEnum):
+    """What becomes of an order at the broker that this engine did not send."""
+
+    OBSERVE = "observe"
+    ADOPT = "adopt"
+    CANCEL = "cancel"
+
+
+class SightingPolicy(StrEnum):
+    """What becomes of the rest of an order that shows up after it was proven absent."""
+
+    CANCEL = "cancel"
+    KEEP = "keep"
+
+
+class UnprotectedPolicy(StrEnum):
+    """What becomes of a bracket whose exit is missing at the broker."""
+
+    ALARM = "alarm"
+    CANCEL_ENTRY = "cancel_entry"
+    REPLACE_EXIT = "replace_exit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPolicy:
+    """How an account's odd orders are treated."""
+
+    external: ExternalPolicy = ExternalPolicy.OBSERVE
+    late_sighting: SightingPolicy = SightingPolicy.CANCEL
+    unprotected: UnprotectedPolicy = UnprotectedPolicy.ALARM

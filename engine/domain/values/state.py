@@ -29,6 +29,7 @@ class OrderState(StrEnum):
     CANCELLED = "CANCELLED"
     EXPIRED = "EXPIRED"
     REJECTED = "REJECTED"
+    NOT_PLACED = "NOT_PLACED"
 
 
 TERMINAL: Final = frozenset(
@@ -38,6 +39,7 @@ TERMINAL: Final = frozenset(
         OrderState.CANCELLED,
         OrderState.EXPIRED,
         OrderState.REJECTED,
+        OrderState.NOT_PLACED,
     }
 )
 """States that only new evidence can reopen; such an order reserves nothing."""

@@ -3,8 +3,8 @@
 Rule 1: the outcome of a request is decided here and nowhere else, by the body first and
 the status second. What is not listed is IN_DOUBT.
 
-Rule 2: one ticket goes in one request, so an answer about more than one order is not
-understood.
+Rule 2: one order goes in one request, or one group of them; so an answer about more orders
+than were sent is not understood.
 
 Rule 3: a modify that failed proves the old terms only by a listed text. An order that the
 broker calls failed may be the old one or the new one.
@@ -15,10 +15,13 @@ import re
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from engine.domain.messages import Step
 from engine.domain.values import BrokerOrderId, Outcome, OutcomeKind, Reason
-from engine.gateway.wire import refusals
+from engine.gateway.wire import group, refusals
 from engine.gateway.wire.excerpt import excerpt
+from engine.gateway.wire.group import NO_ORDER, is_failed
 from engine.gateway.wire.lenient import (
     BadAnswer,
     Row,
@@ -29,6 +32,7 @@ from engine.gateway.wire.lenient import (
     text,
 )
 from engine.gateway.wire.question import is_prompt, prompt, question
+from engine.gateway.wire.ticket import NOTHING_KNOWN, Sent
 
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
@@ -44,21 +48,14 @@ _REFUSALS: Final = {
 }
 
 _NAMES_AN_ORDER: Final = re.compile(rb"order_?id", re.IGNORECASE)
-_NO_ORDER: Final = "-1"
-"""What the broker writes for the id of an order that it did not make."""
 
 
-def local_order_id(body: bytes) -> str | None:
-    """Return the cOID that an acknowledgement repeats, None when it does not."""
-    try:
-        return next((text(row, "local_order_id") for row in rows_in(decode(body))), None)
-    except BadAnswer:
-        return None
+def classify(step: Step, status: int, body: bytes, sent: Sent = NOTHING_KNOWN) -> Outcome:
+    """Return what the answer to a request for `sent` proves.
 
-
-def classify(step: Step, status: int, body: bytes) -> Outcome:
-    """Return what an answer proves. It never raises: what nobody understands is IN_DOUBT."""
-    outcome = replace(_judge(step, status, body), http_status=status)
+    It never raises: what nobody understands is IN_DOUBT.
+    """
+    outcome = replace(_judge(step, status, body, sent), http_status=status)
     return replace(outcome, body_sha256=hashlib.sha256(body).hexdigest())
 
 
@@ -88,29 +85,37 @@ def answer_of_prompt(status: int, body: bytes, broker_order_id: BrokerOrderId) -
     )
 
 
-def _judge(step: Step, status: int, body: bytes) -> Outcome:
+def _judge(step: Step, status: int, body: bytes, sent: Sent) -> Outcome:
     if status == _TOO_MANY_REQUESTS and not _NAMES_AN_ORDER.search(body):
         return not_sent("RATE_LIMITED", f"HTTP 429: {excerpt(body)}")
     try:
         document = decode(body)
     except BadAnswer as error:
         return doubt(_status_code(status, "BAD_ANSWER"), f"HTTP {status}: {error}: {excerpt(body)}")
-    match document:
-        case [dict() as row] | (dict() as row):
-            pass
-        case _:
-            code = _status_code(status, "UNKNOWN_ANSWER")
-            return doubt(code, f"HTTP {status}, not one object: {excerpt(body)}")
+    rows = tuple(rows_in(document))
+    listed = len(document) if isinstance(document, list) else 1
+    together = _is_group(step, sent) and len(rows) > 1 and status == _OK
+    if len(rows) != listed or (len(rows) != 1 and not together):
+        code = _status_code(status, "UNKNOWN_ANSWER")
+        return doubt(code, f"HTTP {status}, not one object: {excerpt(body)}")
     try:
-        if row.get("error"):
-            return _judge_error(step, status, row)
-        if status != _OK:
-            return doubt(_status_code(status, "UNKNOWN_ANSWER"), f"HTTP {status}: {excerpt(body)}")
-        if step is Step.CANCEL:
-            return _judge_cancel(row, body)
-        return _judge_submit(step, row, body)
+        return group.judge(rows, sent) if together else _judge_row(step, status, rows[0], sent)
     except BadAnswer as error:
         return doubt("UNKNOWN_ANSWER", f"HTTP {status}, {error}: {excerpt(body)}")
+
+
+def _judge_row(step: Step, status: int, row: Row, sent: Sent) -> Outcome:
+    if row.get("error"):
+        return _judge_error(step, status, row)
+    if status != _OK:
+        return doubt(_status_code(status, "UNKNOWN_ANSWER"), f"HTTP {status}: {_shown(row)}")
+    if step is Step.CANCEL:
+        return _judge_cancel(row)
+    return _judge_submit(step, row, sent)
+
+
+def _is_group(step: Step, sent: Sent) -> bool:
+    return sent.orders > 1 and step in (Step.PLACE, Step.REPLY)
 
 
 def _judge_error(step: Step, status: int, row: Row) -> Outcome:
@@ -120,7 +125,7 @@ def _judge_error(step: Step, status: int, row: Row) -> Outcome:
         return doubt(refusals.ALREADY_REGISTERED.code, message)
     # An answer that both refuses and names an order proves neither.
     named = identifier(row, "order_id", "orderId")
-    if named is not None and named != _NO_ORDER:
+    if named is not None and named != NO_ORDER:
         return doubt("ERROR_WITH_ORDER", f"HTTP {status}, about order {named}: {message}")
     if (code := _REFUSALS[step](words, status)) is not None:
         return Outcome(kind=OutcomeKind.REFUSED, reason=Reason(code=code, message=message))
@@ -130,16 +135,21 @@ def _judge_error(step: Step, status: int, row: Row) -> Outcome:
     )
 
 
-def _judge_submit(step: Step, row: Row, body: bytes) -> Outcome:
+def _judge_submit(step: Step, row: Row, sent: Sent) -> Outcome:
     if is_prompt(row):
         return _prompted(row)
     broker_order_id = identifier(row, "order_id")
     asked = question(row)
     if broker_order_id is not None and asked is not None:
-        return doubt("UNKNOWN_ANSWER", f"acknowledgement and question in one: {excerpt(body)}")
+        return doubt("UNKNOWN_ANSWER", f"acknowledgement and question in one: {_shown(row)}")
+    if broker_order_id is not None and _is_group(step, sent):
+        return group.judge((row,), sent)
     if broker_order_id is not None:
         status = text(row, "order_status")
-        if broker_order_id == _NO_ORDER or (status or "").lower() == "failed":
+        found = text(row, "local_order_id")
+        if found is not None and sent.coid is not None and found != sent.coid:
+            return doubt("ANSWER_MISMATCH", f"the answer is about {found}, asked was {sent.coid}")
+        if is_failed(broker_order_id, status):
             words = sentence(row.get("text")) or sentence(row.get("warning_message"))
             reason = Reason(code="ORDER_FAILED", message=words or "the broker gave no reason")
             if step is Step.MODIFY:
@@ -150,13 +160,13 @@ def _judge_submit(step: Step, row: Row, body: bytes) -> Outcome:
         )
     if asked is not None:
         return Outcome(kind=OutcomeKind.QUESTION, question=asked)
-    return doubt("UNKNOWN_ANSWER", f"neither acknowledgement nor question: {excerpt(body)}")
+    return doubt("UNKNOWN_ANSWER", f"neither acknowledgement nor question: {_shown(row)}")
 
 
-def _judge_cancel(row: Row, body: bytes) -> Outcome:
+def _judge_cancel(row: Row) -> Outcome:
     broker_order_id = identifier(row, "order_id")
     if broker_order_id is None or "msg" not in row:
-        return doubt("UNKNOWN_ANSWER", f"not a receipt of a cancel: {excerpt(body)}")
+        return doubt("UNKNOWN_ANSWER", f"not a receipt of a cancel: {_shown(row)}")
     return Outcome(
         kind=OutcomeKind.ACK,
         broker_order_id=BrokerOrderId(broker_order_id),
@@ -170,6 +180,10 @@ def _prompted(row: Row) -> Outcome:
     except BadAnswer as error:
         return doubt("PROMPT_UNSUPPORTED", str(error))
     return Outcome(kind=OutcomeKind.QUESTION, broker_order_id=broker_order_id, question=asked)
+
+
+def _shown(row: Row) -> str:
+    return excerpt(msgspec.json.encode(row))
 
 
 def _status_code(status: int, otherwise: str) -> str:

@@ -5,6 +5,9 @@ answer or over the stream, is answered at `/iserver/notification` in the words o
 its options; its question id holds all that this needs, so that a journal does, too.
 
 Rule 2: an option that would also answer for later orders is never chosen.
+
+Rule 3: an answer about a group may ask one question for each of its orders. They are one
+question here, and whoever answers it answers all of them alike, one after the other.
 """
 
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from engine.domain.values import BrokerOrderId, MessageId, Question, QuestionId
 from engine.gateway.wire.lenient import BadAnswer, Row, flag, identifier, sentence
 
 _PROMPT_PREFIX: Final = "notification"
+_SEVERAL_PREFIX: Final = "several"
 _DECLINES: Final = ("no", "do not", "don't", "cancel", "decline", "reject")
 _STANDING: Final = ("always", "never")
 _ORDER_ID_DIGITS_MAX: Final = 18
@@ -31,24 +35,37 @@ class ReplyCall:
     body: bytes
 
 
-def reply_call(question_id: QuestionId, *, confirmed: bool) -> ReplyCall | None:
-    """Return the request that answers a question.
+def reply_calls(question_id: QuestionId, *, confirmed: bool) -> tuple[ReplyCall, ...]:
+    """Return the requests that answer a question, in the order that they are made.
 
-    None when the question is a prompt that has no option for this answer.
+    There is one, but for a group that asks for each of its orders; there is none when the
+    question is a prompt that has no option for this answer.
     """
-    if not question_id.startswith(_PROMPT_PREFIX + ":"):
-        return ReplyCall(
-            path=f"/iserver/reply/{quote(question_id, safe='')}",
-            template="/iserver/reply/{id}",
-            body=msgspec.json.encode({"confirmed": confirmed}),
-        )
-    _, order_id, request_id, *options = question_id.split(":")
+    prefix, _, rest = question_id.partition(":")
+    if prefix == _SEVERAL_PREFIX and rest:
+        return tuple(_reply(unquote(each), confirmed=confirmed) for each in rest.split(":"))
+    if prefix != _PROMPT_PREFIX or question_id == _PROMPT_PREFIX:
+        return (_reply(question_id, confirmed=confirmed),)
+    order_id, request_id, *options = rest.split(":")
     option = unquote(options[0 if confirmed else 1])
     if not option:
-        return None
+        return ()
     body = {"orderId": int(order_id), "reqId": unquote(request_id), "text": option}
     path = "/iserver/notification"
-    return ReplyCall(path=path, template=path, body=msgspec.json.encode(body))
+    return (ReplyCall(path=path, template=path, body=msgspec.json.encode(body)),)
+
+
+def _reply(question_id: str, *, confirmed: bool) -> ReplyCall:
+    return ReplyCall(
+        path=f"/iserver/reply/{quote(question_id, safe='')}",
+        template="/iserver/reply/{id}",
+        body=msgspec.json.encode({"confirmed": confirmed}),
+    )
+
+
+def one_of_several(question_ids: tuple[QuestionId, ...]) -> QuestionId:
+    """Return the id that stands for all of these questions."""
+    return QuestionId(":".join((_SEVERAL_PREFIX, *(quote(each, safe="") for each in question_ids))))
 
 
 def prompt_order_id(question_id: QuestionId) -> BrokerOrderId | None:

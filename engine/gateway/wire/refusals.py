@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-TABLE_VERSION: Final = 2
+TABLE_VERSION: Final = 3
 _REFUSING_STATUSES: Final = (200, 400)
 
 
@@ -46,6 +46,12 @@ _REFUSED: Final = (
     _known("ORDER_TYPE_UNSUPPORTED", r"unsupported order type|^order type \S+ is not supported"),
     _known("TIF_UNSUPPORTED", r"^invalid time in force"),
     _known("CASH_QUANTITY_UNSUPPORTED", r"^cash quantity cannot be used"),
+    # Errors 439, 441, 442 and 443 of the broker's trading platform.
+    _known(
+        "ALGO_INVALID",
+        r"algorithm definition not found|^algo attributes validation failed"
+        r"|^specified algorithm is not allowed|unknown algo attribute",
+    ),
 )
 """The broker refused the order; nothing is live."""
 
@@ -59,6 +65,13 @@ _DOUBTFUL: Final = (
 _CANCEL_REFUSED: Final = (
     _known("ORDER_UNKNOWN", r"orderid \S+ doesn'?t exist"),
     _known("ORDER_INACTIVE", r"^order is inactive"),
+    # Errors 136, 161 and 10148 of the broker's trading platform: it is filled, or over, or
+    # being cancelled already. Which of these, a look at the order tells.
+    _known(
+        "NOT_CANCELLABLE",
+        r"^this order cannot be cancell?ed|not in a cancell?able state"
+        r"|needs to be cancell?ed (?:can not|cannot) be cancell?ed",
+    ),
 )
 """The cancel found nothing to cancel; it does not prove that the order is dead."""
 
@@ -78,6 +91,7 @@ ABOUT_RULES: Final = frozenset(
         "ORDER_TYPE_UNSUPPORTED",
         "TIF_UNSUPPORTED",
         "CASH_QUANTITY_UNSUPPORTED",
+        "ALGO_INVALID",
     }
 )
 """Codes that say that the broker goes by other trading rules than we do."""

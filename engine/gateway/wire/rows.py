@@ -116,6 +116,7 @@ def order_row(row: Row) -> OrderRow:
     conid = whole(row, "conid")
     kind = _order_type(row)
     limit_price, stop_price = _prices(row, kind)
+    parent = _link(row, "parentId", "parent_id", "parent_order_id")
     return OrderRow(
         account=AccountId(need_identifier(row, "account", "acct")),
         broker_order_id=BrokerOrderId(need_identifier(row, "orderId", "order_id")),
@@ -133,14 +134,16 @@ def order_row(row: Row) -> OrderRow:
         limit_price=limit_price,
         stop_price=stop_price,
         tif=_words(row, "timeInForce", "tif"),
+        parent_id=None if parent is None else BrokerOrderId(parent),
+        oca_group=_link(row, "ocaGroupId", "oca_group_id"),
     )
 
 
 def execution(row: Row) -> Execution:
     """Return one row of the trades list or of the stream's `str`.
 
-    Raises `BadAnswer` when anything but the commission and the references is missing, or
-    the size is not above zero.
+    A size of 0 is a later revision's: the exchange has busted the trade. Raises `BadAnswer`
+    when anything but the commission and the references is missing, or the size is negative.
     """
     side = _SIDES.get(need_text(row, "side").upper())
     if side is None:
@@ -154,11 +157,15 @@ def execution(row: Row) -> Execution:
         coid=_coid(row),
         conid=ConId(need_conid(row, "conid")),
         side=side,
-        quantity=need_positive(row, "size"),
+        quantity=_size(row),
         price=need_number(row, "price"),
         commission=loose_number(row, "commission"),
         at_ms=_trade_time_ms(row),
     )
+
+
+def _size(row: Row) -> Decimal:
+    return Decimal(0) if number(row, "size") == 0 else need_positive(row, "size")
 
 
 def results(args: object) -> Readable[ProfitAndLoss]:
@@ -240,6 +247,15 @@ def _words(row: Row, *keys: str) -> str | None:
 def _coid(row: Row) -> Coid | None:
     coid = identifier(row, "order_ref")
     return Coid(coid) if coid else None
+
+
+def _link(row: Row, *keys: str) -> str | None:
+    """Return the id of what an order hangs together with; None where it stands alone."""
+    try:
+        found = identifier(row, *keys)
+    except BadAnswer:
+        return None
+    return None if found == "0" else found
 
 
 def _trade_time_ms(row: Row) -> int:

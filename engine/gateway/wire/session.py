@@ -49,8 +49,9 @@ _TOO_MANY_REQUESTS: Final = 429
 _REDIRECTS: Final = range(300, 400)
 _PAGE_BYTES_MAX: Final = 4096
 
-_EDGE_BLOCK: Final = re.compile(rb"\s*<.*access denied", re.IGNORECASE | re.DOTALL)
+_EDGE_PAGE: Final = re.compile(rb"\s*<.*access denied", re.IGNORECASE | re.DOTALL)
 """The page of the broker's outer servers, which comes before any server of the API."""
+_EDGE_WORDS: Final = "a page of the broker's outer servers; this address, or this path, is blocked"
 _NO_BRIDGE: Final = re.compile(r"no bridge|init session first", re.IGNORECASE)
 _NOT_PRIMED: Final = re.compile(r"query /accounts first|no accounts", re.IGNORECASE)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -78,13 +79,12 @@ def suppress_body(message_ids: tuple[str, ...]) -> bytes:
     return msgspec.json.encode({"messageIds": list(message_ids)})
 
 
-def refuses_pace(status: int, body: bytes) -> bool:
-    """Tell whether an answer says that this address asked too fast, or is blocked for it.
+def refuses_pace(status: int, _body: bytes) -> bool:
+    """Tell whether an answer says that this address asked too fast.
 
-    The block comes as HTTP 403 with a page; nothing of the API itself answers so.
+    A page beside HTTP 403 does not: the broker's outer servers send it for a blocked
+    address, and for what one kind of account may not ask, too.
     """
-    if status == _FORBIDDEN:
-        return _EDGE_BLOCK.match(body[:_PAGE_BYTES_MAX]) is not None
     return status == _TOO_MANY_REQUESTS
 
 
@@ -101,6 +101,9 @@ def read(status: int, body: bytes, *, private: bool = False) -> object:
 
     if refuses_pace(status, body):
         raise CallRefused(_refusal(FailureKind.RATE_LIMITED, status, shown()), status=status)
+    if status == _FORBIDDEN and _EDGE_PAGE.match(body[:_PAGE_BYTES_MAX]) is not None:
+        # It may be about this path alone, so it says nothing of the login, nor of the pace.
+        raise CallRefused(_refusal(FailureKind.SERVER_ERROR, status, _EDGE_WORDS), status=status)
     try:
         document = decode(body)
     except BadAnswer as error:
@@ -209,6 +212,11 @@ def orders(document: object) -> OrdersList:
         _items(row.get("orders"), "orders"), lambda item: order_row(as_row(item, "the order"))
     )
     return OrdersList(rows=found.rows, unread=found.unread, snapshot=flag(row, "snapshot") is True)
+
+
+def order_status(document: object) -> OrderRow:
+    """Return what the status of one order says. Raises `BadAnswer` when it is none."""
+    return order_row(as_row(document, "the order's status"))
 
 
 def trades(document: object) -> Readable[Execution]:

@@ -4,15 +4,30 @@ Rule 1: a number is written as the exact decimal that it is, never through a flo
 
 Rule 2: a body has what its type needs and nothing else; what cannot be written is refused
 before it is one.
+
+Rule 3: of a bracket only the entry carries an id of ours. The exits name it as their parent;
+the broker wants no id of a client's on them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from engine.domain.values import Coid, ConId, OrderType, Reason, Terms, Ticket, TimeInForce
+from engine.domain.values import (
+    AlgoParameter,
+    Coid,
+    ConId,
+    GroupKind,
+    OrderType,
+    ParameterKind,
+    Reason,
+    Terms,
+    Ticket,
+    TimeInForce,
+)
 from engine.gateway.wire.lenient import BadAnswer, Row, as_row, decode, need_conid, rows_in, text
 
 FUTURES: Final = frozenset({"FUT", "FOP"})
@@ -61,33 +76,51 @@ class TicketEncoder:
 
     def encode(self, ticket: Ticket, coid: Coid) -> bytes:
         """Return the body that places the order."""
-        terms = Terms(
-            quantity=ticket.quantity,
-            limit_price=ticket.limit_price,
-            stop_price=ticket.stop_price,
+        return msgspec.json.encode(
+            {"orders": [self._order(ticket, _terms(ticket), {"cOID": coid})]}
         )
-        return msgspec.json.encode({"orders": [self._order(ticket, terms, coid)]})
 
-    def encode_change(self, ticket: Ticket, coid: Coid, terms: Terms) -> bytes:
+    def encode_group(self, orders: Sequence[tuple[Ticket, Coid]]) -> bytes:
+        """Return the body that places a whole group in one request, its leader first.
+
+        The members of a one-cancels-all group are marked as one, each with its own id.
+        """
+        places = [ticket.group for ticket, _ in orders]
+        assert places, "a group has orders"
+        assert all(
+            place is not None and (place.index, place.size) == (index, len(orders))
+            for index, place in enumerate(places)
+        ), "the orders of a group are all there, the leader first"
+        leader = orders[0][1]
+        return msgspec.json.encode(
+            {
+                "orders": [
+                    self._order(ticket, _terms(ticket), _links(ticket, coid, leader))
+                    for ticket, coid in orders
+                ]
+            }
+        )
+
+    def encode_change(
+        self, ticket: Ticket, coid: Coid, terms: Terms, *, leader: Coid | None = None
+    ) -> bytes:
         """Return the body that gives the order these terms: one bare ticket, all of it.
 
         The cOID is left out. The address names the order, the broker's list of what a
         modify takes has no cOID in it, and one that is repeated might be refused as
-        registered already, which would leave the outcome open.
+        registered already, which would leave the outcome open. The exit of a bracket
+        still names its entry, `leader`: without that it might become an order of its own.
         """
         assert ticket.cash_quantity is None or terms.quantity == ticket.quantity, (
             f"{coid} is for an amount of money, which a modify cannot change into a quantity"
         )
-        return msgspec.json.encode(self._order(ticket, terms, None))
+        is_exit = ticket.group is not None and ticket.group.is_exit
+        assert is_exit == (leader is not None), f"{coid}: exactly an exit names its entry"
+        links: dict[str, object] = {} if leader is None else {"parentId": leader}
+        return msgspec.json.encode(self._order(ticket, terms, links))
 
     def refusal(self, ticket: Ticket) -> Reason | None:
         """Say why this ticket cannot be written at all, None when it can."""
-        if ticket.tif is TimeInForce.GTD:
-            message = (
-                "GTD needs a date, and the broker's order tickets have no field for it; "
-                "use GTC and cancel, or DAY"
-            )
-            return Reason(code="TIF_UNSUPPORTED", message=message)
         if ticket.sec_type in FUTURES and self.operator is None:
             message = (
                 f"an order for a {ticket.sec_type} must say who enters it (manualIndicator and "
@@ -96,13 +129,12 @@ class TicketEncoder:
             return Reason(code="EXT_OPERATOR_MISSING", message=message)
         return None
 
-    def _order(self, ticket: Ticket, terms: Terms, coid: Coid | None) -> dict[str, object]:
+    def _order(self, ticket: Ticket, terms: Terms, links: dict[str, object]) -> dict[str, object]:
         assert self.refusal(ticket) is None, "refusal() comes before a ticket is written"
         order: dict[str, object] = {"acctId": ticket.account, "conid": ticket.conid}
         if ticket.sec_type != _STOCK:
             order["secType"] = f"{ticket.conid}:{ticket.sec_type}"
-        if coid is not None:
-            order["cOID"] = coid
+        order |= links
         order["orderType"] = ticket.type.value
         order["side"] = ticket.side.value
         if ticket.cash_quantity is not None:
@@ -115,36 +147,92 @@ class TicketEncoder:
             assert ticket.trailing_amount is not None, f"{ticket.type} has a trailing amount"
             order["trailingType"] = ticket.trailing_type.value
             order["trailingAmt"] = _raw(ticket.trailing_amount)
-        order["tif"] = ticket.tif.value
+        # The broker's tickets have no field for a date: the engine's own timer cancels.
+        tif = TimeInForce.GTC if ticket.tif is TimeInForce.GTD else ticket.tif
+        order["tif"] = tif.value
         order["outsideRTH"] = ticket.outside_rth
         if ticket.sec_type in FUTURES and self.operator is not None:
             order["manualIndicator"] = self.operator.manual
             order["extOperator"] = self.operator.ext_operator
+        if ticket.algo is not None:
+            order["strategy"] = ticket.algo.name
+            order["strategyParameters"] = {
+                parameter.name: _value(parameter) for parameter in ticket.algo.parameters
+            }
         return order
 
 
-def coid_in(body: bytes) -> str | None:
-    """Return the cOID of the one order in a request body, None when there is none."""
+def _terms(ticket: Ticket) -> Terms:
+    return Terms(
+        quantity=ticket.quantity, limit_price=ticket.limit_price, stop_price=ticket.stop_price
+    )
+
+
+def _links(ticket: Ticket, coid: Coid, leader: Coid) -> dict[str, object]:
+    """Return what says how an order hangs together with the others of its request."""
+    assert ticket.group is not None, f"{coid} is of a group"
+    if ticket.group.is_exit:
+        return {"parentId": leader}
+    if ticket.group.kind is GroupKind.OCA:
+        return {"cOID": coid, "isSingleGroup": True}
+    return {"cOID": coid}
+
+
+def _value(parameter: AlgoParameter) -> object:
+    """Write a parameter of an algorithm as the type that the broker names for it."""
+    match parameter.kind:
+        case ParameterKind.TEXT:
+            return parameter.value
+        case ParameterKind.NUMBER:
+            return _raw(Decimal(parameter.value))
+        case ParameterKind.FLAG:
+            assert parameter.value in ("true", "false"), f"{parameter.value} is no flag"
+            return parameter.value == "true"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What a request body says of itself: of how many orders it is, and their ids.
+
+    The first of `coids` is the one order's, or that of a group's leader. The exits of a
+    bracket have none.
+    """
+
+    coids: tuple[Coid, ...] = ()
+    orders: int = 1
+
+    @property
+    def coid(self) -> Coid | None:
+        """The id of the order that the answer is for, None when the body names none."""
+        return self.coids[0] if self.coids else None
+
+
+NOTHING_KNOWN: Final = Sent()
+
+
+def sent_in(body: bytes) -> Sent:
+    """Return what a request body says of itself, as far as it can be read."""
     try:
-        row = _ticket_in(body)
-        return None if row is None else text(row, "cOID")
+        rows = _tickets_in(body)
+        coids = tuple(Coid(coid) for row in rows if (coid := text(row, "cOID")) is not None)
     except BadAnswer:
-        return None
+        return NOTHING_KNOWN
+    return Sent(coids=coids, orders=max(1, len(rows)))
 
 
 def conid_in(body: bytes) -> ConId | None:
-    """Return the contract of the one order in a request body, None when there is none."""
+    """Return the contract of the orders in a request body, None when there is none."""
     try:
-        row = _ticket_in(body)
-        return None if row is None else ConId(need_conid(row, "conid"))
+        rows = _tickets_in(body)
+        return ConId(need_conid(rows[0], "conid")) if rows else None
     except BadAnswer:
         return None
 
 
-def _ticket_in(body: bytes) -> Row | None:
-    """Return the ticket of a body: one in an array of orders, or a bare one."""
+def _tickets_in(body: bytes) -> tuple[Row, ...]:
+    """Return the tickets of a body: those in an array of orders, or a bare one."""
     document = as_row(decode(body), "the body")
-    return next(rows_in(document.get("orders", document)), None)
+    return tuple(rows_in(document.get("orders", document)))
 
 
 def _prices(ticket: Ticket, terms: Terms) -> dict[str, Decimal]:

@@ -1,15 +1,24 @@
 """Orders, answers and rows for tests: a buy of 10 at 100."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from engine.domain.messages import (
     AttemptStarted,
+    CancelAtBroker,
+    CancelOrder,
+    ExecutionSeen,
     ModifyOrder,
+    ModifySettled,
     OrderAnswered,
     OrderEffect,
     OrderMessage,
+    OrderRowSeen,
+    PromptRaised,
     RecordCommitted,
     ReleaseTurn,
+    ReportAnomaly,
+    RequestLookup,
     Step,
     SubmitOrder,
     TurnGranted,
@@ -30,12 +39,14 @@ from engine.domain.values import (
     OrderRow,
     Outcome,
     OutcomeKind,
+    Pending,
     Question,
     QuestionId,
     QuestionPolicy,
     Reason,
     SessionName,
     Side,
+    Source,
     Terms,
     Ticket,
 )
@@ -76,6 +87,26 @@ TIMEOUT = Outcome(
     kind=OutcomeKind.IN_DOUBT, reason=Reason(code="TIMEOUT", message="no answer in 12,000 ms")
 )
 REFUSED = Outcome(kind=OutcomeKind.REFUSED, reason=Reason(code="BAD_PRICE", message="bad price"))
+CANCEL = CancelOrder(order_id=ORDER_ID, cause="the client")
+RELEASE = ReleaseTurn(order_id=ORDER_ID, session=SESSION)
+CANCEL_AT_BROKER = CancelAtBroker(
+    order_id=ORDER_ID, session=SESSION, account=ACCOUNT, broker_order_id=BROKER_ID
+)
+SENT_AT_NS = 1_003
+"""When `Played.send` writes the attempt."""
+LOOKUP = RequestLookup(
+    order_id=ORDER_ID,
+    session=SESSION,
+    account=ACCOUNT,
+    coid=COID,
+    conid=CONID,
+    side=TICKET.side,
+    sent_at_ns=SENT_AT_NS,
+    session_epoch=1,
+)
+"""The search for an order that the broker has shown."""
+LOOKUP_UNSEEN = replace(LOOKUP, provable=True)
+"""The search for an order that nobody has seen."""
 NOT_SENT = Outcome(kind=OutcomeKind.NOT_SENT, reason=Reason(code="DOWN", message="refused"))
 
 
@@ -118,12 +149,18 @@ def row(
 
 
 def fill(
-    number: int, quantity: int, price: str = "100", *, revision: int = 1, fee: str | None = None
+    number: int,
+    quantity: int,
+    price: str = "100",
+    *,
+    revision: int = 1,
+    fee: str | None = None,
+    broker_id: BrokerOrderId | None = BROKER_ID,
 ) -> Execution:
     return Execution(
         execution_id=ExecutionId(f"0000dc8f.{number:08x}.01.{revision:02d}"),
         account=ACCOUNT,
-        broker_order_id=BROKER_ID,
+        broker_order_id=broker_id,
         coid=COID,
         conid=CONID,
         side=Side.BUY,
@@ -197,3 +234,66 @@ def terms(quantity: int, limit: str | None = "100", stop: str | None = None) -> 
 def modify(new: Terms) -> ModifyOrder:
     change = ApprovedChange(order_id=ORDER_ID, terms=new, policy_hash="0" * 12, by="ops")
     return ModifyOrder(order_id=ORDER_ID, change=change, body=CHANGE_BODY)
+
+
+def seen(
+    status: BrokerStatus | None = None,
+    source: Source = Source.STREAM,
+    *,
+    read: int = 0,
+    **more: object,
+) -> OrderRowSeen:
+    told = row(status, **more)  # type: ignore[arg-type] # the fields of row()
+    return OrderRowSeen(order_id=ORDER_ID, row=told, source=source, read=read)
+
+
+def polled(
+    status: BrokerStatus | None = BrokerStatus.SUBMITTED,
+    source: Source = Source.POLL,
+    **more: object,
+) -> OrderRowSeen:
+    return seen(status, source, **more)  # type: ignore[arg-type] # the fields of row()
+
+
+def filled(number: int, quantity: int, **more: object) -> ExecutionSeen:
+    execution = fill(number, quantity, **more)  # type: ignore[arg-type] # the fields of fill()
+    return ExecutionSeen(order_id=ORDER_ID, execution=execution, source=Source.STREAM)
+
+
+def prompt(name: str, kind: str = "o163") -> PromptRaised:
+    asked = ask(kind).question
+    assert asked is not None
+    question = replace(asked, question_id=QuestionId(name))
+    return PromptRaised(order_id=ORDER_ID, question=question)
+
+
+def in_doubt(new: Terms) -> Played:
+    """An order whose change was not answered."""
+    played = Played().work().change(new)
+    played.tell(answered(TIMEOUT, Step.MODIFY))
+    return played
+
+
+def kinds(effects: tuple[OrderEffect, ...]) -> list[type]:
+    return [
+        type(effect.record) if isinstance(effect, WriteRecord) else type(effect)
+        for effect in effects
+    ]
+
+
+def settlement(effects: tuple[OrderEffect, ...]) -> ModifySettled | None:
+    found = [
+        effect.record
+        for effect in effects
+        if isinstance(effect, WriteRecord) and isinstance(effect.record, ModifySettled)
+    ]
+    return found[0] if found else None
+
+
+def anomalies(effects: tuple[OrderEffect, ...]) -> list[str]:
+    return [effect.kind for effect in effects if isinstance(effect, ReportAnomaly)]
+
+
+def shown(order: Order) -> tuple[Decimal, Decimal | None, Pending, Terms | None]:
+    view = order.view()
+    return view.quantity, view.limit_price, view.pending, view.wanted

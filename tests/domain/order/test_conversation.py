@@ -8,16 +8,16 @@ from decimal import Decimal
 import pytest
 
 from engine.domain.messages import (
+    AttemptStarted,
     CancelOrder,
     ExecutionSeen,
     ModifyAtBroker,
     ModifyOrder,
     ModifySettled,
     OrderDoubted,
-    OrderEffect,
     OrderMessage,
     OrderRowSeen,
-    PromptRaised,
+    PlaceAtBroker,
     RecordFailed,
     ReleaseTurn,
     ReplyAtBroker,
@@ -34,7 +34,6 @@ from engine.domain.messages import (
     TurnRefused,
     WriteRecord,
 )
-from engine.domain.order import Order
 from engine.domain.order.conversation import (
     MARKET_WAIT_MS_MAX,
     ROUNDS_MAX,
@@ -48,8 +47,6 @@ from engine.domain.values import (
     OrderType,
     Outcome,
     Pending,
-    Question,
-    QuestionId,
     Reason,
     Source,
     Terms,
@@ -60,29 +57,38 @@ from tests.domain.order.samples import (
     ACK,
     BODY,
     BROKER_ID,
+    CANCEL,
     CHANGE_BODY,
+    INTENT,
+    LOOKUP,
     NOT_SENT,
     ORDER_ID,
     REFUSED,
+    RELEASE,
     SESSION,
     TICKET,
     TIMEOUT,
     TURN,
     Played,
+    anomalies,
     answered,
     approve,
     ask,
     fill,
+    filled,
+    in_doubt,
+    kinds,
     modify,
-    row,
+    polled,
+    prompt,
+    seen,
+    settlement,
+    shown,
     terms,
 )
 
 OLD, NEW = terms(10), terms(20, "101")
 MODIFY = modify(NEW)
-CANCEL = CancelOrder(order_id=ORDER_ID, cause="the client")
-RELEASE = ReleaseTurn(order_id=ORDER_ID, session=SESSION)
-LOOKUP = RequestLookup(order_id=ORDER_ID, session=SESSION)
 SENT = ModifyAtBroker(
     order_id=ORDER_ID,
     session=SESSION,
@@ -91,59 +97,6 @@ SENT = ModifyAtBroker(
     body=CHANGE_BODY,
     send_by_ns=99,
 )
-
-
-def seen(
-    status: BrokerStatus | None = BrokerStatus.SUBMITTED,
-    source: Source = Source.POLL,
-    *,
-    shows: Terms | None = None,
-    filled: int | None = None,
-) -> OrderRowSeen:
-    told = row(status, filled=filled, shows=shows)
-    return OrderRowSeen(order_id=ORDER_ID, row=told, source=source)
-
-
-def filled(number: int, quantity: int) -> ExecutionSeen:
-    return ExecutionSeen(order_id=ORDER_ID, execution=fill(number, quantity), source=Source.STREAM)
-
-
-def prompt(name: str, kind: str = "o163") -> PromptRaised:
-    asked = ask(kind).question
-    assert asked is not None
-    question: Question = replace(asked, question_id=QuestionId(name))
-    return PromptRaised(order_id=ORDER_ID, question=question)
-
-
-def in_doubt() -> Played:
-    played = Played().work().change(NEW)
-    played.tell(answered(TIMEOUT, Step.MODIFY))
-    return played
-
-
-def kinds(effects: tuple[OrderEffect, ...]) -> list[type]:
-    return [
-        type(effect.record) if isinstance(effect, WriteRecord) else type(effect)
-        for effect in effects
-    ]
-
-
-def settlement(effects: tuple[OrderEffect, ...]) -> ModifySettled | None:
-    found = [
-        effect.record
-        for effect in effects
-        if isinstance(effect, WriteRecord) and isinstance(effect.record, ModifySettled)
-    ]
-    return found[0] if found else None
-
-
-def anomalies(effects: tuple[OrderEffect, ...]) -> list[str]:
-    return [effect.kind for effect in effects if isinstance(effect, ReportAnomaly)]
-
-
-def shown(order: Order) -> tuple[Decimal, Decimal | None, Pending, Terms | None]:
-    view = order.view()
-    return view.quantity, view.limit_price, view.pending, view.wanted
 
 
 OLD_SHOWN = (Decimal(10), Decimal(100), Pending.NONE, None)
@@ -169,9 +122,9 @@ APPLIED = ModifySettled(order_id=ORDER_ID, applied=True, terms=NEW, reason=None)
 )
 def test_an_order_without_a_price_of_its_own_waits_shortly(ticket: Ticket, wait_ms: int) -> None:
     played = Played()
-    played.tell(SubmitOrder(approved=approve(ticket=ticket), body=BODY))
 
-    waits = played.commit(SubmitOrder)
+    waits = played.tell(SubmitOrder(approved=approve(ticket=ticket), body=BODY))
+    played.commit(SubmitOrder)
     played.tell(TimerFired(name="turn"))
 
     reason = played.order.view().reason
@@ -254,7 +207,7 @@ def test_a_refusal_for_an_order_that_is_over_is_no_end_but_the_row_is(status: Br
     before = played.order.state
 
     played.tell(filled(1, 10))
-    played.tell(seen(status, Source.LOOKUP, filled=10))
+    played.tell(polled(status, Source.LOOKUP, filled=10))
 
     assert before is OrderState.ACCEPTED
     assert played.order.state is OrderState.FILLED
@@ -264,7 +217,7 @@ def test_an_order_that_was_looked_for_after_a_refusal_is_found_by_a_row() -> Non
     played = Played().work().change(NEW)
     played.tell(answered(REFUSED, Step.MODIFY))
 
-    found = played.tell(seen(BrokerStatus.PRE_SUBMITTED, Source.LOOKUP))
+    found = played.tell(polled(BrokerStatus.PRE_SUBMITTED, Source.LOOKUP))
 
     assert found == (StopLookup(order_id=ORDER_ID, session=SESSION),)
 
@@ -314,7 +267,7 @@ def test_an_order_that_cannot_be_changed_now_says_so_in_two_records(before: str)
         case "cancelled":
             played.work().tell(CANCEL)
         case "submitting":
-            played.send().tell(seen(BrokerStatus.SUBMITTED))
+            played.send().tell(polled(BrokerStatus.SUBMITTED))
         case "unnamed":
             played.send()
             execution = replace(fill(1, 4), broker_order_id=None)
@@ -493,7 +446,7 @@ def test_a_cancel_overtakes_a_modify_on_the_wire() -> None:
     during = played.order.view()
     played.tell(answered(ACK, Step.MODIFY))
     after = played.order.view()
-    played.tell(seen(BrokerStatus.CANCELLED))
+    played.tell(polled(BrokerStatus.CANCELLED))
 
     assert any(type(effect).__name__ == "CancelAtBroker" for effect in sent)
     assert (during.pending, during.wanted) == (Pending.CANCEL, NEW)
@@ -513,7 +466,7 @@ def test_a_cancel_declines_the_question_of_a_modify() -> None:
 
 
 def test_a_refused_cancel_shows_the_modify_again() -> None:
-    played = in_doubt()
+    played = in_doubt(NEW)
     played.tell(CANCEL)
     played.commit(CancelOrder)
 
@@ -583,8 +536,8 @@ MEANWHILE: tuple[OrderMessage | None, ...] = (
     CANCEL,
     filled(1, 12),
     filled(1, 20),
-    seen(BrokerStatus.CANCELLED, Source.STREAM),
-    seen(shows=NEW),
+    polled(BrokerStatus.CANCELLED, Source.STREAM),
+    polled(shows=NEW),
     prompt("p-1"),
     TimerFired(name="turn"),
     TimerFired(name="park"),
@@ -651,24 +604,24 @@ def test_an_actor_that_fails_while_it_talks_gives_the_lane_back_with_the_answer(
 
 GROWN: tuple[OrderMessage, ...] = (
     answered(ACK, Step.MODIFY),
-    seen(BrokerStatus.SUBMITTED, Source.STREAM, shows=NEW),
+    polled(BrokerStatus.SUBMITTED, Source.STREAM, shows=NEW),
     filled(1, 4),
     filled(2, 16),
-    seen(BrokerStatus.FILLED, Source.STREAM, filled=20),
+    polled(BrokerStatus.FILLED, Source.STREAM, filled=20),
 )
 SHRUNK: tuple[OrderMessage, ...] = (
     answered(ACK, Step.MODIFY),
-    seen(BrokerStatus.SUBMITTED, shows=terms(5)),
+    polled(BrokerStatus.SUBMITTED, shows=terms(5)),
     filled(1, 4),
     filled(2, 1),
-    seen(BrokerStatus.FILLED, filled=5),
+    polled(BrokerStatus.FILLED, filled=5),
 )
 KEPT: tuple[OrderMessage, ...] = (
     answered(REFUSED, Step.MODIFY),
-    seen(BrokerStatus.SUBMITTED, shows=OLD),
+    polled(BrokerStatus.SUBMITTED, shows=OLD),
     filled(1, 4),
     filled(2, 6),
-    seen(BrokerStatus.FILLED, filled=10),
+    polled(BrokerStatus.FILLED, filled=10),
 )
 
 
@@ -710,3 +663,32 @@ def test_so_it_does_when_the_answer_proves_nothing(name: str, lost: tuple[int, .
 
     end = (OrderState.FILLED, Decimal(quantity), Decimal(quantity), Pending.NONE, None)
     assert ends(new, told) == {end}
+
+
+# --- shown before it was sent ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "state"),
+    [
+        (seen(BrokerStatus.CANCELLED), OrderState.CANCELLED),
+        (seen(BrokerStatus.SUBMITTED), OrderState.WORKING),
+        (seen(None), OrderState.PENDING_NEW),
+    ],
+    ids=["ended", "at work", "somehow"],
+)
+def test_what_the_broker_shows_while_the_attempt_is_written_is_not_sent(
+    row: OrderRowSeen, state: OrderState
+) -> None:
+    played = Played()
+    played.tell(INTENT)
+    played.commit(SubmitOrder)
+    played.tell(TURN)
+    played.tell(row)
+
+    effects = played.commit(AttemptStarted)
+
+    assert not [effect for effect in effects if isinstance(effect, PlaceAtBroker)]
+    assert played.effects.count(RELEASE) == 1
+    assert anomalies(effects) == ["shown_unsent"]
+    assert played.order.state is state

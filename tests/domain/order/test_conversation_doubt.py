@@ -7,14 +7,8 @@ import pytest
 
 from engine.domain.messages import (
     CancelOrder,
-    ExecutionSeen,
     ModifyOrder,
     ModifySettled,
-    OrderEffect,
-    OrderRowSeen,
-    ReleaseTurn,
-    ReportAnomaly,
-    RequestLookup,
     StartTimer,
     Step,
     StopLookup,
@@ -23,7 +17,7 @@ from engine.domain.messages import (
     TimerFired,
     WriteRecord,
 )
-from engine.domain.order import MODIFY_NOT_APPLIED, Order
+from engine.domain.order import MODIFY_NOT_APPLIED
 from engine.domain.order.machine import OLD_TERMS_MS
 from engine.domain.values import (
     BrokerOrderId,
@@ -33,65 +27,35 @@ from engine.domain.values import (
     OrderType,
     Pending,
     Source,
-    Terms,
     TrailingType,
 )
 from tests.domain.order.samples import (
     ACK,
     BROKER_ID,
+    CANCEL,
+    LOOKUP,
     ORDER_ID,
     REFUSED,
+    RELEASE,
     SESSION,
     TICKET,
     TIMEOUT,
     TURN,
     Played,
+    anomalies,
     answered,
     approve,
-    fill,
+    filled,
+    in_doubt,
     modify,
-    row,
+    polled,
+    settlement,
+    shown,
     terms,
 )
 
 OLD, NEW = terms(10), terms(20, "101")
 MODIFY = modify(NEW)
-CANCEL = CancelOrder(order_id=ORDER_ID, cause="the client")
-RELEASE = ReleaseTurn(order_id=ORDER_ID, session=SESSION)
-LOOKUP = RequestLookup(order_id=ORDER_ID, session=SESSION)
-
-
-def seen(
-    status: BrokerStatus | None = BrokerStatus.SUBMITTED,
-    source: Source = Source.POLL,
-    *,
-    shows: Terms | None = None,
-    filled: int | None = None,
-) -> OrderRowSeen:
-    told = row(status, filled=filled, shows=shows)
-    return OrderRowSeen(order_id=ORDER_ID, row=told, source=source)
-
-
-def filled(number: int, quantity: int) -> ExecutionSeen:
-    return ExecutionSeen(order_id=ORDER_ID, execution=fill(number, quantity), source=Source.STREAM)
-
-
-def settlement(effects: tuple[OrderEffect, ...]) -> ModifySettled | None:
-    found = [
-        effect.record
-        for effect in effects
-        if isinstance(effect, WriteRecord) and isinstance(effect.record, ModifySettled)
-    ]
-    return found[0] if found else None
-
-
-def anomalies(effects: tuple[OrderEffect, ...]) -> list[str]:
-    return [effect.kind for effect in effects if isinstance(effect, ReportAnomaly)]
-
-
-def shown(order: Order) -> tuple[Decimal, Decimal | None, Pending, Terms | None]:
-    view = order.view()
-    return view.quantity, view.limit_price, view.pending, view.wanted
 
 
 OLD_SHOWN = (Decimal(10), Decimal(100), Pending.NONE, None)
@@ -101,12 +65,6 @@ APPLIED = ModifySettled(order_id=ORDER_ID, applied=True, terms=NEW, reason=None)
 
 
 # --- doubt, and what ends it ---------------------------------------------------------------
-
-
-def in_doubt() -> Played:
-    played = Played().work().change(NEW)
-    played.tell(answered(TIMEOUT, Step.MODIFY))
-    return played
 
 
 def test_silence_leaves_the_change_open_and_sends_nothing_again() -> None:
@@ -126,9 +84,9 @@ def test_silence_leaves_the_change_open_and_sends_nothing_again() -> None:
 
 @pytest.mark.parametrize("source", list(Source))
 def test_a_row_with_the_new_terms_settles_the_change(source: Source) -> None:
-    played = in_doubt()
+    played = in_doubt(NEW)
 
-    effects = played.tell(seen(source=source, shows=NEW))
+    effects = played.tell(polled(source=source, shows=NEW))
 
     assert settlement(effects) == APPLIED
     assert StopLookup(order_id=ORDER_ID, session=SESSION) in effects
@@ -137,12 +95,12 @@ def test_a_row_with_the_new_terms_settles_the_change(source: Source) -> None:
 
 
 def test_the_old_terms_prove_something_only_after_a_minute_of_polls() -> None:
-    played = in_doubt()
+    played = in_doubt(NEW)
 
-    first = played.tell(seen(shows=OLD))
-    before = played.tell(seen(shows=OLD))
+    first = played.tell(polled(shows=OLD))
+    before = played.tell(polled(shows=OLD))
     over = played.tell(TimerFired(name="modify"))
-    after = played.tell(seen(shows=OLD))
+    after = played.tell(polled(shows=OLD))
 
     assert StartTimer(name="modify", delay_ms=OLD_TERMS_MS) in first
     assert before == over == ()
@@ -158,40 +116,45 @@ def test_the_old_terms_prove_something_only_after_a_minute_of_polls() -> None:
 
 
 def test_one_row_of_a_minute_ago_proves_nothing() -> None:
-    played = in_doubt()
-    played.tell(seen(shows=OLD))
+    played = in_doubt(NEW)
+    played.tell(polled(shows=OLD))
 
     effects = played.tell(TimerFired(name="modify"))
-    again = played.tell(seen(shows=OLD))
+    again = played.tell(polled(shows=OLD))
 
     assert effects == ()
     assert again == (StartTimer(name="modify", delay_ms=OLD_TERMS_MS),)
 
 
 def test_old_terms_on_the_stream_prove_nothing() -> None:
-    played = in_doubt()
+    played = in_doubt(NEW)
 
-    effects = played.tell(seen(source=Source.STREAM, shows=OLD))
+    effects = played.tell(polled(source=Source.STREAM, shows=OLD))
 
     assert not any(isinstance(effect, StartTimer) for effect in effects)
 
 
 def test_new_terms_end_the_wait_for_old_ones() -> None:
-    played = in_doubt()
-    played.tell(seen(shows=OLD))
+    played = in_doubt(NEW)
+    played.tell(polled(shows=OLD))
 
-    effects = played.tell(seen(shows=NEW))
+    effects = played.tell(polled(shows=NEW))
 
     assert StopTimer(name="modify") in effects
     assert played.tell(TimerFired(name="modify")) == ()
 
 
 def test_terms_that_came_into_force_after_all_are_adopted_loudly() -> None:
-    played = in_doubt()
-    for message in (seen(shows=OLD), seen(shows=OLD), TimerFired(name="modify"), seen(shows=OLD)):
+    played = in_doubt(NEW)
+    for message in (
+        polled(shows=OLD),
+        polled(shows=OLD),
+        TimerFired(name="modify"),
+        polled(shows=OLD),
+    ):
         played.tell(message)
 
-    effects = played.tell(seen(shows=NEW))
+    effects = played.tell(polled(shows=NEW))
 
     assert anomalies(effects) == ["modified_late"]
     assert settlement(effects) == APPLIED
@@ -200,14 +163,14 @@ def test_terms_that_came_into_force_after_all_are_adopted_loudly() -> None:
 
 
 def test_a_row_of_other_terms_proves_nothing() -> None:
-    played = in_doubt()
-    played.tell(seen(shows=terms(15, "100.5")))
+    played = in_doubt(NEW)
+    played.tell(polled(shows=terms(15, "100.5")))
 
     assert shown(played.order) == WAITING
 
 
 def test_more_fills_than_the_old_quantity_prove_the_new_one() -> None:
-    played = in_doubt()
+    played = in_doubt(NEW)
 
     effects = played.tell(filled(1, 12))
 
@@ -230,7 +193,7 @@ def test_an_answer_about_another_order_leaves_doubt_loudly() -> None:
 
 
 def test_a_change_that_stays_unproven_is_reported_and_looked_for_again() -> None:
-    played = in_doubt()
+    played = in_doubt(NEW)
 
     effects = played.tell(TimerFired(name="park"))
 
@@ -244,10 +207,10 @@ def test_a_row_of_earlier_terms_is_no_proof_of_a_change_back_to_them(source: Sou
     played = Played().work().change(NEW)
     played.tell(answered(ACK, Step.MODIFY))
     played.change(OLD)
-    during = played.tell(seen(source=source, shows=OLD))
+    during = played.tell(polled(source=source, shows=OLD))
     played.tell(answered(TIMEOUT, Step.MODIFY))
 
-    after = played.tell(seen(source=source, shows=OLD))
+    after = played.tell(polled(source=source, shows=OLD))
 
     assert settlement(during) is None
     assert settlement(after) is None
@@ -259,7 +222,7 @@ def test_a_change_back_that_the_broker_refuses_after_a_late_row_is_not_applied()
     played = Played().work().change(NEW)
     played.tell(answered(ACK, Step.MODIFY))
     played.change(OLD)
-    played.tell(seen(source=Source.STREAM, shows=OLD))
+    played.tell(polled(source=Source.STREAM, shows=OLD))
 
     played.tell(answered(REFUSED, Step.MODIFY))
 
@@ -271,11 +234,11 @@ def test_a_change_back_is_applied_after_a_minute_of_polls() -> None:
     played.tell(answered(ACK, Step.MODIFY))
     played.change(OLD)
     played.tell(answered(TIMEOUT, Step.MODIFY))
-    played.tell(seen(shows=OLD))
-    played.tell(seen(shows=OLD))
+    played.tell(polled(shows=OLD))
+    played.tell(polled(shows=OLD))
     over = played.tell(TimerFired(name="modify"))
 
-    effects = played.tell(seen(shows=OLD))
+    effects = played.tell(polled(shows=OLD))
 
     assert over == ()
     assert settlement(effects) == ModifySettled(
@@ -290,19 +253,19 @@ def test_rows_that_change_their_mind_start_the_minute_over() -> None:
     played.change(OLD)
     played.tell(answered(TIMEOUT, Step.MODIFY))
     for told in (OLD, OLD):
-        played.tell(seen(shows=told))
+        played.tell(polled(shows=told))
     played.tell(TimerFired(name="modify"))
 
-    effects = played.tell(seen(shows=NEW))
+    effects = played.tell(polled(shows=NEW))
 
     assert effects == (StartTimer(name="modify", delay_ms=OLD_TERMS_MS),)
     assert played.order.view().wanted == OLD
 
 
 def test_a_silent_broker_proves_nothing_however_long() -> None:
-    played = in_doubt()
-    played.tell(seen(shows=OLD))
-    played.tell(seen(shows=OLD))
+    played = in_doubt(NEW)
+    played.tell(polled(shows=OLD))
+    played.tell(polled(shows=OLD))
 
     effects = played.tell(TimerFired(name="modify"))
 
@@ -311,7 +274,7 @@ def test_a_silent_broker_proves_nothing_however_long() -> None:
 
 
 def test_a_doubtful_change_says_that_it_can_be_cancelled_and_can_be() -> None:
-    played = in_doubt()
+    played = in_doubt(NEW)
     reason = played.order.view().reason
     played.tell(CANCEL)
 
@@ -325,15 +288,15 @@ def test_a_doubtful_change_says_that_it_can_be_cancelled_and_can_be() -> None:
 
 
 def test_a_doubtful_change_says_so_whatever_the_state_becomes() -> None:
-    played = in_doubt()
+    played = in_doubt(NEW)
 
-    played.tell(seen(BrokerStatus.SUBMITTED))
+    played.tell(polled(BrokerStatus.SUBMITTED))
 
     view = played.order.view()
     assert view.state is OrderState.WORKING
     assert view.reason is not None
     assert view.reason.code == "MODIFY_IN_DOUBT"
-    played.tell(seen(BrokerStatus.CANCELLED))
+    played.tell(polled(BrokerStatus.CANCELLED))
     assert played.order.view().reason is None
 
 
@@ -349,12 +312,12 @@ def test_a_moving_stop_is_journaled_at_no_tick() -> None:
     played = Played().work(SubmitOrder(approved=approve(ticket=trail), body=b"{}"))
     played.change(terms(10, None, "91"))
     played.tell(answered(TIMEOUT, Step.MODIFY))
-    played.tell(seen(shows=terms(10, None, "90")))
+    played.tell(polled(shows=terms(10, None, "90")))
     before = len(played.records)
 
     for tick in range(50):
-        played.tell(seen(shows=terms(10, None, str(90 + tick))))
-        played.tell(seen(source=Source.STREAM, shows=terms(10, None, str(90 + tick))))
+        played.tell(polled(shows=terms(10, None, str(90 + tick))))
+        played.tell(polled(source=Source.STREAM, shows=terms(10, None, str(90 + tick))))
 
     assert len(played.records) == before
     assert played.order.view().pending is Pending.REPLACE
@@ -386,7 +349,7 @@ def test_fills_prove_nothing_of_a_change_that_was_not_sent() -> None:
 
 def test_an_order_that_the_broker_has_ended_is_not_changed() -> None:
     played = Played().work()
-    played.tell(seen(BrokerStatus.FILLED, filled=10))
+    played.tell(polled(BrokerStatus.FILLED, filled=10))
 
     effects = played.tell(MODIFY)
 
@@ -412,10 +375,10 @@ def test_the_old_quantity_is_not_the_end_while_more_may_be_in_force() -> None:
 
 
 def test_the_brokers_filled_ends_the_order_with_the_old_quantity() -> None:
-    played = in_doubt()
+    played = in_doubt(NEW)
     played.tell(filled(1, 10))
 
-    played.tell(seen(BrokerStatus.FILLED, filled=10))
+    played.tell(polled(BrokerStatus.FILLED, filled=10))
 
     view = played.order.view()
     assert (view.state, view.quantity, view.pending) == (
@@ -444,7 +407,7 @@ def test_a_smaller_quantity_that_is_confirmed_after_its_fills_ends_the_order() -
 def test_an_end_ends_the_change_and_its_answer_the_turn() -> None:
     played = Played().work().change(NEW)
 
-    ended = played.tell(seen(BrokerStatus.CANCELLED, Source.STREAM))
+    ended = played.tell(polled(BrokerStatus.CANCELLED, Source.STREAM))
     answer = played.tell(answered(REFUSED, Step.MODIFY))
 
     assert RELEASE not in ended

@@ -1,86 +1,51 @@
 """Prompts about orders that the broker holds: who answers, how often, and when not."""
 
-from dataclasses import replace
-
 import pytest
 
 from engine.domain.messages import (
-    CancelOrder,
-    ExecutionSeen,
-    ModifySettled,
-    OrderEffect,
+    ModifyOrder,
     PromptRaised,
     RecordFailed,
-    ReleaseTurn,
     ReplyAtBroker,
     ReplyDecided,
     ReportAnomaly,
-    RequestLookup,
     Step,
     WriteRecord,
 )
 from engine.domain.order.conversation import ROUNDS_MAX
+from engine.domain.order.image import image_of
 from engine.domain.values import (
     OrderState,
     Outcome,
     OutcomeKind,
     Pending,
-    Question,
     QuestionId,
     Reason,
-    Source,
 )
 from tests.domain.order.samples import (
     ACK,
+    CANCEL,
+    LOOKUP,
     NOT_SENT,
     ORDER_ID,
     REFUSED,
+    RELEASE,
     SESSION,
     TIMEOUT,
     Played,
+    anomalies,
     answered,
     ask,
-    fill,
+    filled,
+    kinds,
     modify,
+    prompt,
+    settlement,
     terms,
 )
 
 OLD, NEW = terms(10), terms(20, "101")
 MODIFY = modify(NEW)
-CANCEL = CancelOrder(order_id=ORDER_ID, cause="the client")
-RELEASE = ReleaseTurn(order_id=ORDER_ID, session=SESSION)
-LOOKUP = RequestLookup(order_id=ORDER_ID, session=SESSION)
-
-
-def filled(number: int, quantity: int) -> ExecutionSeen:
-    return ExecutionSeen(order_id=ORDER_ID, execution=fill(number, quantity), source=Source.STREAM)
-
-
-def prompt(name: str, kind: str = "o163") -> PromptRaised:
-    asked = ask(kind).question
-    assert asked is not None
-    question: Question = replace(asked, question_id=QuestionId(name))
-    return PromptRaised(order_id=ORDER_ID, question=question)
-
-
-def kinds(effects: tuple[OrderEffect, ...]) -> list[type]:
-    return [
-        type(effect.record) if isinstance(effect, WriteRecord) else type(effect)
-        for effect in effects
-    ]
-
-
-def settlement(effects: tuple[OrderEffect, ...]) -> ModifySettled | None:
-    found = [
-        effect.record
-        for effect in effects
-        if isinstance(effect, WriteRecord) and isinstance(effect.record, ModifySettled)
-    ]
-    return found[0] if found else None
-
-
-def anomalies(effects: tuple[OrderEffect, ...]) -> list[str]:
-    return [effect.kind for effect in effects if isinstance(effect, ReportAnomaly)]
 
 
 # --- prompts ---------------------------------------------------------------------------------
@@ -259,3 +224,15 @@ def test_a_prompt_whose_decision_cannot_be_written_is_not_answered() -> None:
 
     assert [type(effect) for effect in effects] == [ReportAnomaly]
     assert kinds(played.tell(prompt("p-2"))) == [PromptRaised, ReplyDecided]
+
+
+def test_a_prompt_that_a_restart_cut_off_stays_in_the_records_and_blocks_nothing() -> None:
+    played = Played().work()
+    played.tell(prompt("p-1"))
+    restarted = Played(played.replayed())
+
+    restarted.order.resume(5_000)
+
+    assert image_of(restarted.order) == image_of(played.replayed())
+    assert kinds(restarted.tell(MODIFY)) == [ModifyOrder]
+    assert kinds(restarted.tell(prompt("p-2"))) == [PromptRaised, ReplyDecided]

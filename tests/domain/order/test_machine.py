@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from engine.domain.messages import (
     AttemptStarted,
-    CancelAtBroker,
-    CancelOrder,
     DenyOrder,
     ExecutionSeen,
     ForgetOrder,
@@ -66,10 +64,15 @@ from tests.domain.order.samples import (
     ATTEMPT,
     BODY,
     BROKER_ID,
+    CANCEL,
+    CANCEL_AT_BROKER,
     INTENT,
+    LOOKUP,
+    LOOKUP_UNSEEN,
     NOT_SENT,
     ORDER_ID,
     REFUSED,
+    RELEASE,
     SESSION,
     TICKET,
     TIMEOUT,
@@ -78,29 +81,15 @@ from tests.domain.order.samples import (
     answered,
     ask,
     fill,
+    filled,
     modify,
     row,
+    seen,
     terms,
 )
 
-CANCEL = CancelOrder(order_id=ORDER_ID, cause="the client")
-RELEASE = ReleaseTurn(order_id=ORDER_ID, session=SESSION)
 LEARN = LearnAlias(order_id=ORDER_ID, account=ACCOUNT, broker_order_id=BROKER_ID)
 PLACE = PlaceAtBroker(order_id=ORDER_ID, session=SESSION, account=ACCOUNT, body=BODY, send_by_ns=99)
-CANCEL_AT_BROKER = CancelAtBroker(
-    order_id=ORDER_ID, session=SESSION, account=ACCOUNT, broker_order_id=BROKER_ID
-)
-
-
-def seen(
-    status: BrokerStatus | None, source: Source = Source.STREAM, **more: object
-) -> OrderRowSeen:
-    return OrderRowSeen(order_id=ORDER_ID, row=row(status, **more), source=source)  # type: ignore[arg-type] # the fields of row()
-
-
-def filled(number: int, quantity: int, **more: object) -> ExecutionSeen:
-    execution = fill(number, quantity, **more)  # type: ignore[arg-type] # the fields of fill()
-    return ExecutionSeen(order_id=ORDER_ID, execution=execution, source=Source.STREAM)
 
 
 def without_records(effects: tuple[object, ...]) -> list[object]:
@@ -108,24 +97,56 @@ def without_records(effects: tuple[object, ...]) -> list[object]:
 
 
 def test_an_intent_is_written_before_anything_else_happens() -> None:
+    """The turn is asked for at once, so that the attempt can become durable together with it."""
     played = Played()
 
     effects = played.tell(INTENT)
 
-    assert effects == (WriteRecord(record=INTENT, view=played.order.view(), confirm=True),)
-    assert played.order.state is OrderState.SUBMITTING
-
-
-def test_a_durable_intent_asks_for_a_turn_and_sends_nothing() -> None:
-    played = Played()
-    played.tell(INTENT)
-
-    effects = played.commit(SubmitOrder)
-
     assert effects == (
+        WriteRecord(record=INTENT, view=played.order.view(), confirm=False),
         StartTimer(name="turn", delay_ms=TURN_WAIT_MS_MAX),
         RequestTurn(order_id=ORDER_ID, session=SESSION),
     )
+    assert played.order.state is OrderState.SUBMITTING
+
+
+def test_a_durable_intent_neither_asks_for_a_turn_again_nor_sends_anything() -> None:
+    played = Played()
+    played.tell(INTENT)
+
+    assert played.commit(SubmitOrder) == ()
+
+
+def test_an_attempt_is_written_behind_an_intent_that_is_not_durable_yet() -> None:
+    played = Played()
+    played.tell(INTENT)
+
+    granted = played.tell(TURN)
+    intent_durable = played.commit(SubmitOrder)
+    attempt_durable = played.commit(AttemptStarted)
+
+    attempt = AttemptStarted(order_id=ORDER_ID, number=1, session_epoch=TURN.session_epoch)
+    assert [one.record for one in granted if isinstance(one, WriteRecord)] == [attempt]
+    assert (intent_durable, attempt_durable) == ((), (PLACE,))
+
+
+@pytest.mark.parametrize("granted", [False, True], ids=["waits", "has it"])
+def test_a_refused_intent_gives_its_turn_back_and_nothing_of_it_is_sent(*, granted: bool) -> None:
+    played = Played()
+    played.tell(INTENT)
+    if granted:
+        played.tell(TURN)
+
+    reason = Reason(code="JOURNAL_BACKLOG", message="too much waits")
+    failed = RecordFailed(order_id=ORDER_ID, record="SubmitOrder", reason=reason)
+    effects = played.tell(failed)
+
+    assert effects[1:] == (
+        StopTimer(name="turn"),
+        RELEASE,
+        ForgetOrder(order_id=ORDER_ID, account=ACCOUNT),
+    )
+    assert (played.tell(TURN), played.commit(AttemptStarted)) == ((), ())
 
 
 def test_a_turn_writes_the_attempt_and_only_its_commit_sends() -> None:
@@ -186,7 +207,7 @@ def test_silence_makes_the_order_unknown_and_sends_nothing_again() -> None:
 
     effects = played.tell(answered(TIMEOUT))
 
-    lookup = RequestLookup(order_id=ORDER_ID, session=SESSION)
+    lookup = LOOKUP_UNSEEN
     assert without_records(effects) == [lookup, RELEASE]
     assert played.order.state is OrderState.IN_DOUBT
     assert played.order.view().confidence is Confidence.UNCONFIRMED
@@ -417,7 +438,7 @@ def test_a_filled_status_waits_for_its_executions_and_looks_for_them() -> None:
     before = played.order.state
     played.tell(filled(1, 10))
 
-    assert RequestLookup(order_id=ORDER_ID, session=SESSION) in effects
+    assert LOOKUP in effects
     assert (before, played.order.state) == (OrderState.ACCEPTED, OrderState.FILLED)
 
 
@@ -689,7 +710,7 @@ def test_an_attempt_without_an_outcome_is_in_doubt_at_a_restart(*, question: boo
     effects = restarted.resume(5_000)
 
     assert restarted.state is OrderState.IN_DOUBT
-    assert RequestLookup(order_id=ORDER_ID, session=SESSION) in effects
+    assert LOOKUP_UNSEEN in effects
     assert not any(isinstance(effect, PlaceAtBroker | ReplyAtBroker) for effect in effects)
 
 
@@ -825,7 +846,7 @@ def test_whatever_comes_the_records_rebuild_the_order(messages: list[OrderMessag
     if not played.order.waits_for_turn and not played.order.has_turn:
         assert turns_given(played) == turns_wanted(played)
     assert view.filled_quantity == sum(
-        (execution.quantity for execution in played.order.fills.all()), Decimal(0)
+        (execution.quantity for execution in played.order.fills.current()), Decimal(0)
     )
     assert (view.wanted is None) or view.pending in {Pending.REPLACE, Pending.CANCEL}
     if view.state in TERMINAL:

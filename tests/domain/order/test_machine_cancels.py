@@ -8,13 +8,10 @@ from engine.domain.messages import (
     AttemptStarted,
     CancelAtBroker,
     CancelOrder,
-    ExecutionSeen,
     OrderRowSeen,
     PlaceAtBroker,
-    ReleaseTurn,
     ReplyDecided,
     ReportAnomaly,
-    RequestLookup,
     StartTimer,
     Step,
     SubmitOrder,
@@ -32,38 +29,24 @@ from engine.domain.values import (
     Source,
 )
 from tests.domain.order.samples import (
-    ACCOUNT,
     BROKER_ID,
+    CANCEL,
+    CANCEL_AT_BROKER,
     INTENT,
+    LOOKUP,
     ORDER_ID,
     REFUSED,
-    SESSION,
+    RELEASE,
     TIMEOUT,
     TURN,
     Played,
+    anomalies,
     answered,
     ask,
-    fill,
+    filled,
     row,
+    seen,
 )
-
-CANCEL = CancelOrder(order_id=ORDER_ID, cause="the client")
-RELEASE = ReleaseTurn(order_id=ORDER_ID, session=SESSION)
-CANCEL_AT_BROKER = CancelAtBroker(
-    order_id=ORDER_ID, session=SESSION, account=ACCOUNT, broker_order_id=BROKER_ID
-)
-
-
-def seen(
-    status: BrokerStatus | None, source: Source = Source.STREAM, **more: object
-) -> OrderRowSeen:
-    return OrderRowSeen(order_id=ORDER_ID, row=row(status, **more), source=source)  # type: ignore[arg-type] # the fields of row()
-
-
-def filled(number: int, quantity: int, **more: object) -> ExecutionSeen:
-    execution = fill(number, quantity, **more)  # type: ignore[arg-type] # the fields of fill()
-    return ExecutionSeen(order_id=ORDER_ID, execution=execution, source=Source.STREAM)
-
 
 # --- cancels -----------------------------------------------------------------------------
 
@@ -130,7 +113,7 @@ def test_a_refused_cancel_proves_nothing_and_makes_us_look() -> None:
 
     effects = played.tell(answered(REFUSED, Step.CANCEL))
 
-    assert RequestLookup(order_id=ORDER_ID, session=SESSION) in effects
+    assert LOOKUP in effects
     assert played.order.state is OrderState.ACCEPTED
     assert played.order.view().pending is Pending.NONE
 
@@ -235,9 +218,7 @@ def test_a_second_order_at_the_broker_under_our_id_does_not_speak_for_the_first(
 
     effects = played.tell(OrderRowSeen(order_id=ORDER_ID, row=other, source=Source.POLL))
 
-    assert [effect.kind for effect in effects if isinstance(effect, ReportAnomaly)] == [
-        "identity_mismatch"
-    ]
+    assert anomalies(effects) == ["second_order"]
     assert played.order.state is OrderState.ACCEPTED
 
 

@@ -10,8 +10,6 @@ from engine.domain.messages import (
     CancelAtBroker,
     CancelOrder,
     OrderRowSeen,
-    ReleaseTurn,
-    RequestLookup,
     Step,
     StopLookup,
     SubmitOrder,
@@ -22,9 +20,12 @@ from engine.domain.values import BrokerStatus, Confidence, ConId, OrderState, So
 from tests.domain.order.samples import (
     ACK,
     BODY,
+    CANCEL,
     INTENT,
+    LOOKUP_UNSEEN,
     ORDER_ID,
     REFUSED,
+    RELEASE,
     SESSION,
     TICKET,
     TIMEOUT,
@@ -33,15 +34,9 @@ from tests.domain.order.samples import (
     answered,
     approve,
     ask,
+    polled,
     row,
 )
-
-RELEASE = ReleaseTurn(order_id=ORDER_ID, session=SESSION)
-CANCEL = CancelOrder(order_id=ORDER_ID, cause="the client")
-
-
-def seen(status: BrokerStatus, source: Source = Source.POLL) -> OrderRowSeen:
-    return OrderRowSeen(order_id=ORDER_ID, row=row(status), source=source)
 
 
 def turn(order: Order) -> tuple[bool, bool]:
@@ -63,7 +58,7 @@ def test_a_turn_is_wanted_had_and_given_back() -> None:
         step()
         found.append(turn(played.order))
 
-    assert found == [(False, False), (True, False), (False, True), (False, True), (False, False)]
+    assert found == [(True, False), (True, False), (False, True), (False, True), (False, False)]
 
 
 def test_a_doubtful_order_is_looked_for_until_it_is_seen() -> None:
@@ -71,7 +66,7 @@ def test_a_doubtful_order_is_looked_for_until_it_is_seen() -> None:
     played.tell(answered(TIMEOUT))
     before = played.order.is_looked_for
 
-    played.tell(seen(BrokerStatus.SUBMITTED))
+    played.tell(polled(BrokerStatus.SUBMITTED))
 
     assert (before, played.order.is_looked_for) == (True, False)
 
@@ -82,11 +77,11 @@ def test_an_order_that_a_refused_cancel_made_us_look_for_is_found_by_any_status(
     played.commit(CancelOrder)
     played.tell(answered(REFUSED, Step.CANCEL))
 
-    streamed = played.tell(seen(BrokerStatus.PRE_SUBMITTED, Source.STREAM))
-    polled = played.tell(seen(BrokerStatus.PRE_SUBMITTED))
+    streamed = played.tell(polled(BrokerStatus.PRE_SUBMITTED, Source.STREAM))
+    listed = played.tell(polled(BrokerStatus.PRE_SUBMITTED))
 
     assert streamed == ()
-    assert polled == (StopLookup(order_id=ORDER_ID, session=SESSION),)
+    assert listed == (StopLookup(order_id=ORDER_ID, session=SESSION),)
 
 
 def test_a_cancel_names_the_kind_of_contract() -> None:
@@ -104,8 +99,8 @@ def test_an_order_whose_actor_failed_is_unconfirmed_until_the_broker_shows_it() 
     order.resume(5_000, failed="ValueError in OrderActor")
     before = order.view().confidence
 
-    same_again = order.handle(seen(BrokerStatus.PRE_SUBMITTED), 6_000)
-    repeated = order.handle(seen(BrokerStatus.PRE_SUBMITTED), 7_000)
+    same_again = order.handle(polled(BrokerStatus.PRE_SUBMITTED), 6_000)
+    repeated = order.handle(polled(BrokerStatus.PRE_SUBMITTED), 7_000)
 
     assert before is Confidence.UNCONFIRMED
     (written,) = same_again
@@ -135,7 +130,7 @@ def test_the_answer_to_a_failed_actors_submit_ends_its_turn(*, question: bool) -
         assert turn(order) == (False, True)
     acked = order.handle(answered(ACK), 7_000)
 
-    assert RequestLookup(order_id=ORDER_ID, session=SESSION) in effects
+    assert LOOKUP_UNSEEN in effects
     assert before == (False, True)
     assert RELEASE in acked
     assert order.state is OrderState.ACCEPTED

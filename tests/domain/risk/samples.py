@@ -9,6 +9,7 @@ from engine.domain.messages import (
     HaltScope,
     PositionFilled,
     PositionsRead,
+    ReconcileAccount,
     RequestOrder,
     RequestVerdict,
     SessionChanged,
@@ -64,6 +65,7 @@ SECOND: Final = 1_000_000_000
 READY: Final = SessionChanged(
     session=SESSION, state=SessionState.READY, ready=True, epoch=1, reason=None
 )
+RECONCILED: Final = ReconcileAccount(account=ACCOUNT, epoch=1, step="", done=True)
 FIRM: Final = Scope(kind=ScopeKind.FIRM)
 MINE: Final = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
 
@@ -312,6 +314,7 @@ def ready_risk(*positions: Position, within: Limits | None = None) -> AccountRis
     risk = AccountRisk(ACCOUNT, SESSION, within or limits())
     risk.handle(READY)
     risk.handle(read(*positions))
+    risk.handle(RECONCILED)
     return risk
 
 

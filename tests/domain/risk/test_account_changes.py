@@ -7,7 +7,7 @@ import pytest
 
 from engine.domain.messages import ChangeAnswer, OrderChanged, RequestChange, RequestVerdict
 from engine.domain.risk import AccountRisk, Code, ObserveChecks, StartDenied, StartOrder
-from engine.domain.risk.account import CHANGE_LOST_NS
+from engine.domain.risk.approvals import CHANGE_LOST_NS
 from engine.domain.values import (
     ApprovedChange,
     Confidence,

@@ -118,7 +118,7 @@ def test_a_replay_of_old_executions_is_one_message_and_moves_nothing() -> None:
     risk = ready_risk(position(100))
     risk.handle(read(position(100), second=100))
     before = risk.exposure(CONID)
-    old = tuple(filled(f"x-{number}.01", 5, second=60, seen=101) for number in range(1_000))
+    old = tuple(filled(f"x-{number}.01", 5, second=-60, seen=101) for number in range(1_000))
 
     effects = risk.handle(PositionsFilled(fills=old))
 

@@ -21,7 +21,7 @@ from engine.domain.messages import (
     RequestVerdict,
 )
 from engine.domain.risk import AccountRisk, RiskMessage
-from engine.domain.risk.holdings import SETTLE_NS, SKEW_NS
+from engine.domain.risk.moves import SETTLE_NS, SKEW_NS
 from engine.domain.values import OrderState, OrderType, Pending, Side, Terms, Ticket
 from engine.domain.views import OrderView
 from tests.domain.risk.samples import (
@@ -31,6 +31,7 @@ from tests.domain.risk.samples import (
     NOW_NS,
     QUOTE,
     READY,
+    RECONCILED,
     SECOND,
     SESSION,
     TYPED,
@@ -180,6 +181,7 @@ class Account(RuleBasedStateMachine):
         self.held_at_first, self.skew_ns = held, skew_ns
         self.tell(READY)
         self.read(random.Random(0))
+        self.tell(RECONCILED)
 
     def tell(self, message: RiskMessage) -> None:
         self.risk.handle(message)

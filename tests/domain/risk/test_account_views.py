@@ -14,6 +14,7 @@ from engine.domain.values import (
     Funds,
     ProfitAndLoss,
     Reason,
+    Reconciliation,
     SessionState,
     Side,
     TradingState,
@@ -25,6 +26,7 @@ from tests.domain.risk.samples import (
     MINE,
     NOW_NS,
     READY,
+    RECONCILED,
     SECOND,
     SELL,
     SESSION,
@@ -72,6 +74,8 @@ def test_the_account_shows_its_money_with_its_age() -> None:
         available_funds=Aged(value=Decimal(900), age_ms=2_000),
         daily_pnl=Aged(value=Decimal(5), age_ms=1_000),
         unrealized_pnl=Aged(value=None, age_ms=None),
+        reconciliation=Reconciliation.CLEAN,
+        reconciled_age_ms=3_000,
     )
 
 
@@ -81,7 +85,9 @@ def test_an_account_says_why_it_is_not_ready() -> None:
     for message in (
         replace(READY, ready=False, state=SessionState.WARMING),
         READY,
+        replace(RECONCILED, step="orders", done=False),
         read(),
+        RECONCILED,
         halt(MINE, TradingState.REDUCE_ONLY),
         halt(MINE, TradingState.CANCEL_ONLY),
     ):
@@ -89,10 +95,13 @@ def test_an_account_says_why_it_is_not_ready() -> None:
         found.append(account_view(risk))
 
     by_ops = "account:DU1234567 halted by ops: drill"
+    waits = "the account is not compared with the broker yet: waits for"
     assert [(shown.ready, shown.reason) for shown in found] == [
         (False, Reason(code="DOWN", message="the session has not started")),
         (False, Reason(code="WARMING", message="the session is not ready")),
-        (False, Reason(code="POSITION_UNKNOWN", message="positions were not read yet")),
+        (False, Reason(code="ACCOUNT_NOT_RECONCILED", message=f"{waits} a login")),
+        (False, Reason(code="ACCOUNT_NOT_RECONCILED", message=f"{waits} orders")),
+        (False, Reason(code="ACCOUNT_NOT_RECONCILED", message=f"{waits} orders")),
         (True, None),
         (
             True,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.risk.exposure import Doubt, Exposure, Reservation, measure
+from engine.domain.risk.exposure import Doubt, Exposure, Reservation
+from engine.domain.risk.groups import measure
 from engine.domain.values import ConId, OrderId, Side
 from tests.domain.risk.samples import CONID
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from engine.domain.messages import PositionsRead
+from engine.domain.messages import PositionFilled, PositionsRead
+from engine.domain.risk import holdings as holdings_module
 from engine.domain.risk.exposure import NO_DOUBT, Doubt
-from engine.domain.risk.holdings import Break, Holdings
+from engine.domain.risk.moves import Executions
 from engine.domain.values import ConId, ExecutionId, Position, Side, execution_root
 from tests.domain.risk.samples import (
     ACCOUNT,
@@ -22,6 +23,21 @@ from tests.domain.risk.samples import (
 )
 
 OTHER = ConId(8314)
+
+
+class Holdings(holdings_module.Holdings):
+    """Holdings that are told of fills, as an account's risk does it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.executions = Executions()
+
+    def fill(self, message: PositionFilled) -> Decimal | None:
+        taken = self.executions.take(message)
+        if taken is None:
+            return None
+        self.move(taken.moves)
+        return taken.grown
 
 
 def read(*positions: Position, second: int) -> PositionsRead:
@@ -243,42 +259,28 @@ def test_doubts_add_up_and_the_next_settled_read_ends_them() -> None:
         holdings.fill(filled(name, 10, second=2, side=side))
     doubted = holdings.doubt(CONID)
 
-    breaks = holdings.replace(read(position(100), second=20))
+    holdings.replace(read(position(100), second=20))
 
     assert doubted == Doubt(below=Decimal(20), above=Decimal(10))
-    assert breaks == (), "100 is between the 90 and the 120 that it could have been"
     assert holdings.quantity(CONID) == 100
     assert holdings.doubt(CONID) == NO_DOUBT
 
 
-def test_a_later_read_is_believed_and_its_breaks_are_named() -> None:
+def test_a_later_read_is_believed_whatever_was_counted() -> None:
     holdings = holdings_of(100)
     holdings.fill(filled("a", 30, second=20))
 
-    breaks = holdings.replace(read(position(90), position(5, OTHER), second=30))
+    holdings.replace(read(position(90), position(5, OTHER), second=30))
 
-    assert breaks == (
-        Break(conid=OTHER, counted=Decimal(0), broker=Decimal(5)),
-        Break(conid=CONID, counted=Decimal(130), broker=Decimal(90)),
-    )
     assert holdings.quantities == {CONID: 90, OTHER: 5}
 
 
-def test_a_contract_that_is_gone_from_the_read_is_a_break() -> None:
+def test_a_contract_that_is_gone_from_the_read_is_flat() -> None:
     holdings = holdings_of(100)
 
-    breaks = holdings.replace(read(second=20))
+    holdings.replace(read(second=20))
 
-    assert breaks == (Break(conid=CONID, counted=Decimal(100), broker=Decimal(0)),)
     assert holdings.quantity(CONID) == 0
-
-
-def test_the_first_read_breaks_nothing_and_an_equal_one_neither() -> None:
-    holdings = Holdings()
-
-    assert holdings.replace(read(position(100), second=0)) == ()
-    holdings.fill(filled("a", 30, second=10))
-    assert holdings.replace(read(position(130), second=20)) == ()
 
 
 def test_what_filled_after_the_read_is_added_to_it() -> None:
@@ -286,9 +288,8 @@ def test_what_filled_after_the_read_is_added_to_it() -> None:
     holdings.fill(filled("a", 30, second=10))
     holdings.fill(filled("b", 7, second=40))
 
-    breaks = holdings.replace(read(position(130), second=20))
+    holdings.replace(read(position(130), second=20))
 
-    assert breaks == ()
     assert holdings.quantity(CONID) == 137
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from engine.domain.risk.reservations import Reservations
-from engine.domain.values import BrokerOrderId, ConId, OrderId, OrderState, Terms
+from engine.domain.values import BrokerOrderId, ConId, OrderId, OrderState, Terms, Ticket
 from tests.domain.risk.samples import BUY, CONID, execution, request, view
 
 FIRST = OrderId("order-1")
@@ -15,9 +15,16 @@ def open_quantities(reservations: Reservations) -> dict[str, int]:
     return {order.order_id: int(order.open_quantity) for order in reservations.open}
 
 
+def reserve(reservations: Reservations, ticket: Ticket = BUY, number: int = 1) -> None:
+    message = request(number, ticket)
+    reservations.reserve(
+        ticket, message.order_id, message.coid, units=ticket.quantity, now_ns=message.now_ns
+    )
+
+
 def test_an_order_is_open_until_its_own_news_ends_it_and_its_fill_is_held() -> None:
     reservations = Reservations()
-    reservations.reserve(request(1), BUY.quantity)
+    reserve(reservations)
     found = [open_quantities(reservations)]
 
     done = view(1, seq=2, state=OrderState.CANCELLED, filled=4)
@@ -32,7 +39,7 @@ def test_an_order_is_open_until_its_own_news_ends_it_and_its_fill_is_held() -> N
 
 def test_a_correction_reopens_what_it_takes_back() -> None:
     reservations = Reservations()
-    reservations.reserve(request(1), BUY.quantity)
+    reserve(reservations)
 
     reservations.fill(execution("a.01", 10, number=1), Decimal(10))
     filled = open_quantities(reservations)
@@ -44,7 +51,7 @@ def test_a_correction_reopens_what_it_takes_back() -> None:
 
 def test_strange_fills_wait_for_the_order_of_their_name_only() -> None:
     reservations = Reservations()
-    reservations.reserve(request(1), BUY.quantity)
+    reserve(reservations)
     for name, broker_id in (("a.01", THEIRS), ("b.01", BrokerOrderId("9"))):
         strange = replace(execution(name, 4), broker_order_id=broker_id)
         reservations.fill(strange, Decimal(4))
@@ -56,7 +63,7 @@ def test_strange_fills_wait_for_the_order_of_their_name_only() -> None:
 
 def test_a_forgotten_order_reserves_nothing_and_owns_no_fill() -> None:
     reservations = Reservations()
-    reservations.reserve(request(1), BUY.quantity)
+    reserve(reservations)
 
     reservations.forget(FIRST)
     reservations.fill(execution("a.01", 4, number=1), Decimal(4))
@@ -67,7 +74,7 @@ def test_a_forgotten_order_reserves_nothing_and_owns_no_fill() -> None:
 
 def test_a_contract_is_called_what_an_order_called_it() -> None:
     reservations = Reservations()
-    reservations.reserve(request(1, replace(BUY, symbol="XYZ")), BUY.quantity)
+    reserve(reservations, replace(BUY, symbol="XYZ"))
 
     assert reservations.symbol(CONID) == "XYZ"
     assert reservations.symbol(ConId(8314)) == ""
@@ -75,7 +82,7 @@ def test_a_contract_is_called_what_an_order_called_it() -> None:
 
 def test_a_change_reserves_the_larger_until_the_news_has_shown_it_come_and_go() -> None:
     reservations = Reservations()
-    reservations.reserve(request(1), BUY.quantity)
+    reserve(reservations)
     new = Terms(quantity=Decimal(15), limit_price=Decimal(100), stop_price=None)
     found = []
 

@@ -112,13 +112,32 @@ def test_r15_a_time_in_force_of_the_rules_passes(tif: TimeInForce) -> None:
     assert check_time_in_force(with_ticket(replace(BUY, tif=tif))).passed
 
 
-def test_r15_gtd_is_refused_whatever_the_rules_say() -> None:
-    verdict = check_time_in_force(with_ticket(replace(BUY, tif=TimeInForce.GTD)))
+GTD = replace(BUY, tif=TimeInForce.GTD, good_till_ms=1_800_000_000_000)
+
+
+def test_r15_gtd_passes_where_the_rules_allow_gtc() -> None:
+    day_only = replace(ANYTHING, tifs=(TifRule(tif=TimeInForce.DAY), TifRule(tif=TimeInForce.GTD)))
+
+    passed = check_time_in_force(with_ticket(GTD))
+    refused = check_time_in_force(replace(with_ticket(GTD), instrument=day_only))
+
+    assert passed.passed
+    assert refused.reason == Reason(
+        code="TIF_UNSUPPORTED",
+        message="account=DU1234567 tif=GTD order_type=LMT needs one of DAY",
+    )
+
+
+@pytest.mark.parametrize(
+    "ticket", [replace(GTD, good_till_ms=None), replace(GTD, tif=TimeInForce.GTC)]
+)
+def test_r15_a_time_goes_with_gtd_and_with_nothing_else(ticket: Ticket) -> None:
+    verdict = check_time_in_force(with_ticket(ticket))
 
     assert verdict.reason == Reason(
         code="TIF_UNSUPPORTED",
-        message="account=DU1234567 tif=GTD needs another time in force:"
-        " the broker's tickets have no field for the date of GTD",
+        message=f"account=DU1234567 tif={ticket.tif} needs a time until which it is good"
+        " with GTD, and with nothing else",
     )
 
 

@@ -11,12 +11,12 @@ from engine.domain.messages import (
     ProfitRead,
     ProfitSeen,
     SessionCall,
-    SessionEffect,
     SessionMessage,
     StreamLost,
     StreamReady,
     TimerFired,
 )
+from engine.domain.session import Effect
 from engine.domain.values import AccountId, CashBalance, ProfitAndLoss
 from tests.domain.session.told import ACCOUNT, FUNDS, POSITIONS, SETTINGS, WARM_UP, Told, calls
 
@@ -48,7 +48,7 @@ def test_a_round_tells_risk_all_there_is() -> None:
         LEDGER,
     )
 
-    effects: tuple[SessionEffect, ...] = ()
+    effects: tuple[Effect, ...] = ()
     for answer in answers:
         effects = (*effects, *told.tell(TimerFired(name="accounts"), answer))
 
@@ -79,8 +79,8 @@ def test_answers_in_another_order_than_their_requests_do_not_end_the_reads() -> 
     told = Told(replace(SETTINGS, accounts=(ACCOUNT, other)))
     both = AccountsRead(accounts=(ACCOUNT, other), paper=True)
     # The first read of positions hangs while the stream is lost and comes back.
-    told.tell(*WARM_UP[:2], both, *WARM_UP[3:10], POSITIONS, FUNDS)
-    told.tell(StreamLost(reason="cut"), StreamReady(), *WARM_UP[8:10])
+    told.tell(*WARM_UP[:2], both, *WARM_UP[3:9])
+    told.tell(StreamLost(reason="cut"), StreamReady())
 
     told.tell(POSITIONS)
     late = PositionsRead(account=other, positions=(), started_ns=1, ended_ns=2)

@@ -13,7 +13,6 @@ from engine.domain.messages import (
     LoginGuarded,
     RetryLogin,
     SessionCall,
-    SessionEffect,
     SessionMessage,
     StartSession,
     StartTimer,
@@ -21,7 +20,7 @@ from engine.domain.messages import (
     TimerFired,
     WriteGuard,
 )
-from engine.domain.session import calendar_of
+from engine.domain.session import Effect, calendar_of
 from engine.domain.values import Reason, SessionState
 from tests.domain.session.told import (
     ACCOUNT,
@@ -46,17 +45,17 @@ LATE_TICKLE = failed(SessionCall.TICKLE, FailureKind.TIMEOUT)
 RETRY = RetryLogin(session=NAME, reason="I logged in", by="anna")
 
 
-def guards(effects: tuple[SessionEffect, ...]) -> list[LoginGuarded]:
+def guards(effects: tuple[Effect, ...]) -> list[LoginGuarded]:
     return [effect.guard for effect in effects if isinstance(effect, WriteGuard)]
 
 
-def takes(effects: tuple[SessionEffect, ...]) -> int:
+def takes(effects: tuple[Effect, ...]) -> int:
     return sum(isinstance(effect, CallGateway) and effect.compete for effect in effects)
 
 
-def refuse(told: Told, times: int, status: AuthStatus = CLOSED) -> tuple[SessionEffect, ...]:
+def refuse(told: Told, times: int, status: AuthStatus = CLOSED) -> tuple[Effect, ...]:
     """Let the login be refused so often."""
-    effects: tuple[SessionEffect, ...] = ()
+    effects: tuple[Effect, ...] = ()
     for _ in range(times):
         told.tell(TimerFired(name="auth"))
         effects = (
@@ -70,7 +69,7 @@ def test_a_brokerage_session_that_never_gets_open_is_opened_once_a_minute() -> N
     told = Told()
     told.tell(StartSession(), read(OPENING))
 
-    effects: tuple[SessionEffect, ...] = ()
+    effects: tuple[Effect, ...] = ()
     for _ in range(120):
         looked = told.wait(1_000).tell(TimerFired(name="auth"), read(OPENING))
         effects = (*effects, *looked)

@@ -23,7 +23,6 @@ from engine.domain.messages import (
     RequestLookup,
     SessionCall,
     SessionChanged,
-    SessionEffect,
     StartSession,
     StartTimer,
     StreamLost,
@@ -31,13 +30,14 @@ from engine.domain.messages import (
     TimerFired,
     TradesRead,
 )
-from engine.domain.session import LOOKUP_HEALTHY_MS_MAX, SEND_WINDOW_MS
+from engine.domain.session import LOOKUP_HEALTHY_MS_MAX, SEND_WINDOW_MS, Effect
 from engine.domain.values import AccountId, OrderId, Reason, SessionState
 from tests.domain.risk.samples import view
 from tests.domain.session.told import (
     ACCOUNT,
     CLOSED,
     FUNDS,
+    LIST,
     NAME,
     ONE,
     OPENING,
@@ -45,6 +45,7 @@ from tests.domain.session.told import (
     PROFIT,
     SETTINGS,
     STOLEN,
+    TRADES,
     TWO,
     UP,
     WARM_UP,
@@ -57,6 +58,7 @@ from tests.domain.session.told import (
     poll,
     read,
     states,
+    steps,
 )
 
 
@@ -73,10 +75,10 @@ def test_the_way_to_ready_has_one_order() -> None:
         SessionCall.ORDERS,
         SessionCall.TRADES,
         OpenStream,
-        SessionCall.ORDERS,
-        SessionCall.TRADES,
         SessionCall.POSITIONS,
         SessionCall.FUNDS,
+        SessionCall.ORDERS,
+        SessionCall.TRADES,
     ]
     assert states(effects) == [
         SessionState.WARMING,
@@ -181,7 +183,7 @@ def test_all_means_the_accounts_of_the_login() -> None:
 
 def test_a_cold_order_list_is_read_again() -> None:
     told = Told()
-    told.tell(*WARM_UP[:8])
+    told.tell(*WARM_UP[:9])
 
     effects = told.tell(OrdersRead(rows=(), snapshot=False, forced=False))
     again = told.tell(TimerFired(name="step"))
@@ -251,8 +253,8 @@ def test_who_waits_gets_the_turn_when_the_session_is_ready_again() -> None:
     closed = told.tell(end_turn(ONE))
     back = told.tell(
         StreamReady(),
-        OrdersRead(rows=(), snapshot=True, forced=False),
-        TradesRead(executions=()),
+        LIST,
+        TRADES,
         POSITIONS,
         FUNDS,
     )
@@ -272,7 +274,7 @@ def test_a_lost_stream_degrades_and_its_return_reconciles() -> None:
 
     assert states(lost) == [SessionState.DEGRADED]
     assert states(back) == [SessionState.RECONCILING]
-    assert calls(back) == [SessionCall.ORDERS]
+    assert calls(back) == [SessionCall.ORDERS, SessionCall.POSITIONS]
 
 
 def test_one_failed_tickle_is_suspicious_and_three_are_down() -> None:
@@ -318,14 +320,24 @@ def test_a_streamed_loss_is_checked_at_once_and_ends_the_turns() -> None:
     assert [type(effect) for effect in refused] == [RefuseTurn]
 
 
+def test_a_stream_that_finds_the_login_well_changes_nothing() -> None:
+    told = Told().ready()
+
+    assert told.tell(AuthStreamed(authenticated=True, competing=False)) == ()
+
+
+def test_without_a_calendar_there_is_nothing_to_wait_for() -> None:
+    assert Told().ready().tell(TimerFired(name="calendar")) == ()
+
+
 def test_a_streamed_loss_that_was_none_is_over_once_all_is_read_again() -> None:
     told = Told().ready()
     told.tell(AuthStreamed(authenticated=False, competing=None))
 
     effects = told.tell(read(UP))
-    told.tell(*WARM_UP[8:])
+    told.tell(LIST, TRADES)
 
-    assert calls(effects) == [SessionCall.ORDERS]
+    assert calls(effects) == [SessionCall.ORDERS, SessionCall.POSITIONS]
     assert (told.session.state, told.session.epoch) == (SessionState.READY, 1)
 
 
@@ -336,7 +348,7 @@ def test_a_stream_that_does_not_open_leaves_the_polls() -> None:
     waits = told.tell(WARM_UP[6])
     gone_on = told.tell(TimerFired(name="step"))
     polled = poll(told)
-    opened = told.tell(StreamReady(), *WARM_UP[8:])
+    opened = told.tell(StreamReady(), POSITIONS, LIST, TRADES, FUNDS)
 
     assert StartTimer(name="step", delay_ms=15_000) in waits
     assert states(gone_on) == [SessionState.DEGRADED]
@@ -412,7 +424,7 @@ def test_a_list_that_is_not_whole_is_no_time_spent_looking() -> None:
     told.tell(RequestLookup(order_id=ONE, session=NAME))
     partial = OrdersRead(rows=(), snapshot=True, forced=False, complete=False)
 
-    effects: tuple[SessionEffect, ...] = ()
+    effects: tuple[Effect, ...] = ()
     for _ in range(80):
         told.wait(5_000).tell(TimerFired(name="poll"))
         effects = (*effects, *told.tell(partial), *told.tell(TradesRead(executions=())))
@@ -448,8 +460,8 @@ def test_an_answer_to_an_older_plan_does_not_end_a_step_of_the_new_one() -> None
     told.tell(TimerFired(name="accounts"), TimerFired(name="poll"))
     told.tell(StreamLost(reason="cut"), StreamReady())
 
-    late = told.tell(POSITIONS, OrdersRead(rows=(), snapshot=True, forced=False))
-    fresh = told.tell(OrdersRead(rows=(), snapshot=True, forced=False))
+    late = told.tell(PROFIT, LIST)
+    fresh = told.tell(LIST)
 
     assert calls(late) == []
     assert calls(fresh) == [SessionCall.TRADES]
@@ -457,15 +469,14 @@ def test_an_answer_to_an_older_plan_does_not_end_a_step_of_the_new_one() -> None
 
 def test_positions_of_before_a_reconciliation_do_not_end_it() -> None:
     told = Told()
-    told.tell(*WARM_UP[:-2])
-    orders = OrdersRead(rows=(), snapshot=True, forced=False)
-    told.tell(StreamLost(reason="cut"), StreamReady(), orders, TradesRead(executions=()))
+    told.tell(*WARM_UP[:8])
+    told.tell(StreamLost(reason="cut"), StreamReady(), LIST, TRADES)
 
     late = told.tell(POSITIONS)
     fresh = told.tell(POSITIONS)
 
-    assert calls(late) == []
-    assert calls(fresh) == [SessionCall.FUNDS]
+    assert (calls(late), steps(late)) == ([], [])
+    assert (calls(fresh), steps(fresh)) == ([SessionCall.FUNDS], ["orders"])
 
 
 def test_accounts_of_a_login_that_is_gone_judge_nothing() -> None:
@@ -482,14 +493,16 @@ def test_accounts_of_a_login_that_is_gone_judge_nothing() -> None:
 
 def test_one_unreadable_account_does_not_hold_up_the_session() -> None:
     told = Told()
-    told.tell(*WARM_UP[:-2])
+    told.tell(*WARM_UP[:8])
 
     first = told.tell(failed(SessionCall.POSITIONS, FailureKind.BAD_ANSWER))
     told.tell(TimerFired(name="accounts"), FUNDS)
     told.tell(failed(SessionCall.POSITIONS, FailureKind.BAD_ANSWER), TimerFired(name="accounts"))
     last = told.tell(failed(SessionCall.POSITIONS, FailureKind.BAD_ANSWER))
+    told.tell(LIST, TRADES)
 
-    assert first == (StartTimer(name="accounts", delay_ms=2_000),)
+    assert StartTimer(name="accounts", delay_ms=2_000) in first
+    assert calls(first) == [SessionCall.ORDERS], "the lists do not wait for it"
     assert last[0] == ReportAnomaly(
         machine="session",
         kind="account_unread",
@@ -498,31 +511,28 @@ def test_one_unreadable_account_does_not_hold_up_the_session() -> None:
     assert told.session.state is SessionState.READY
 
 
-def test_a_slow_account_holds_up_the_session_for_ten_seconds_at_most() -> None:
-    many = tuple(AccountId(f"DU{number}") for number in range(50))
-    told = Told(replace(SETTINGS, accounts=many))
-    warm_up = (*WARM_UP[:2], AccountsRead(accounts=many, paper=True), *WARM_UP[3:-2])
-    told.tell(*warm_up)
+def test_slow_positions_hold_up_the_lists_for_five_seconds_at_most() -> None:
+    told = Told()
+    waits = told.tell(*WARM_UP[:8])
 
-    first = replace(POSITIONS, account=many[0])
-    early = told.wait(9_999).tell(first)
-    funds = replace(FUNDS, funds=replace(FUNDS.funds, account=many[0]))
-    late = told.wait(1).tell(funds)
+    early = told.wait(4_999).tell(TimerFired(name="tea"))
+    late = told.wait(1).tell(TimerFired(name="lists"))
+    told.tell(LIST, TRADES)
 
-    assert (states(early), calls(early)) == ([], [SessionCall.FUNDS])
-    assert states(late) == [SessionState.READY]
-    assert CallGateway(call=SessionCall.POSITIONS, account=many[1]) in late
+    assert StartTimer(name="lists", delay_ms=5_000) in waits
+    assert (calls(early), calls(late)) == ([], [SessionCall.ORDERS])
+    assert told.session.state is SessionState.READY
 
 
 def test_an_account_that_the_portfolio_does_not_know_is_no_lost_login() -> None:
     told = Told()
-    told.tell(*WARM_UP[:-2])
+    told.tell(*WARM_UP[:8])
 
     effects = told.tell(failed(SessionCall.POSITIONS, FailureKind.UNAUTHORIZED))
     answered = told.tell(read(UP), TimerFired(name="accounts"))
 
     assert told.session.state is SessionState.RECONCILING
-    assert calls(effects) == [SessionCall.AUTH_STATUS]
+    assert calls(effects) == [SessionCall.AUTH_STATUS, SessionCall.ORDERS]
     assert calls(answered) == [SessionCall.FUNDS]
 
 
@@ -622,7 +632,7 @@ def test_too_fast_a_pace_stops_orders_and_waits() -> None:
 
 def test_too_fast_a_pace_while_reconciling_is_no_way_to_be_ready() -> None:
     told = Told()
-    told.tell(*WARM_UP[:-2])
+    told.tell(*WARM_UP[:8])
 
     slowed = told.tell(failed(SessionCall.POSITIONS, FailureKind.RATE_LIMITED))
     later = told.wait(30_000).tell(TimerFired(name="accounts"), TimerFired(name="poll"))
@@ -648,7 +658,7 @@ def test_a_restarted_session_leaves_the_lane_to_the_conversation_on_the_wire() -
 
 
 def test_a_restarted_session_goes_on_looking_and_polling() -> None:
-    looking = Told(looking=(ONE,)).ready()
+    looking = Told(looking=(RequestLookup(order_id=ONE, session=NAME),)).ready()
     working = Told(working=(ONE,)).ready()
 
     found = poll(looking)

@@ -12,13 +12,13 @@ from engine.domain.messages import (
     ReportAnomaly,
     RowsStreamed,
     SessionCall,
-    SessionEffect,
     StartTimer,
     StreamLost,
     StreamReady,
     TimerFired,
     TradesRead,
 )
+from engine.domain.session import Effect
 from engine.domain.values import (
     BrokerOrderId,
     BrokerStatus,
@@ -28,7 +28,6 @@ from engine.domain.values import (
     OrderRow,
     SessionState,
     Side,
-    Source,
 )
 from tests.domain.session.told import ACCOUNT, FUNDS, POSITIONS, UP, Told, calls, failed, read
 
@@ -68,7 +67,7 @@ SOR_SILENT = ReportAnomaly(
 
 def poll(
     told: Told, *rows: OrderRow, after_ms: int, executions: tuple[Execution, ...] = ()
-) -> tuple[SessionEffect, ...]:
+) -> tuple[Effect, ...]:
     return told.wait(after_ms).tell(
         TimerFired(name="poll"),
         OrdersRead(rows=rows, snapshot=True, forced=False),
@@ -85,7 +84,7 @@ def mute() -> Told:
     return told
 
 
-def kinds(effects: tuple[SessionEffect, ...]) -> list[object]:
+def kinds(effects: tuple[Effect, ...]) -> list[object]:
     """Return what a session did about its stream."""
     stream = (ReportAnomaly, RefreshStream, CloseStream, OpenStream)
     return [effect for effect in effects if isinstance(effect, stream)]
@@ -101,7 +100,8 @@ def test_a_change_that_the_stream_did_not_tell_makes_polls_come_faster() -> None
 
     assert idle[-1] == StartTimer(name="poll", delay_ms=60_000)
     assert suspect[-1] == StartTimer(name="poll", delay_ms=5_000)
-    assert DeliverNews(rows=(FILLED,), source=Source.POLL) in suspect, "the poll is the truth"
+    told_of = [effect.rows for effect in suspect if isinstance(effect, DeliverNews)]
+    assert told_of == [(FILLED,), ()], "the poll is the truth"
 
 
 def test_a_mute_topic_is_reported_and_asked_for_anew() -> None:
@@ -136,7 +136,7 @@ def test_a_stream_that_stays_mute_is_connected_anew() -> None:
 
     assert kinds(effects) == [SOR_SILENT, CloseStream(), OpenStream()]
     assert told.session.state is SessionState.RECONCILING
-    assert calls(back) == [SessionCall.ORDERS]
+    assert calls(back) == [SessionCall.ORDERS, SessionCall.POSITIONS]
 
 
 def test_a_streams_news_after_the_poll_is_in_time() -> None:
@@ -202,7 +202,7 @@ def test_a_list_that_is_cold_or_not_whole_proves_nothing() -> None:
     told = Told().ready()
     poll(told, WORKS, after_ms=60_000)
 
-    effects: tuple[SessionEffect, ...] = ()
+    effects: tuple[Effect, ...] = ()
     for _ in range(5):
         told.wait(10_000).tell(TimerFired(name="poll"))
         unread = OrdersRead(rows=(FILLED,), snapshot=True, forced=False, complete=False)
@@ -240,3 +240,19 @@ def test_while_the_stream_is_away_polls_come_more_often() -> None:
     lost = told.tell(StreamLost(reason="cut"))
 
     assert StartTimer(name="poll", delay_ms=5_000) in lost
+
+
+def test_only_a_list_that_has_all_orders_is_numbered() -> None:
+    told = Told().ready()
+    cut = tuple(row(BrokerStatus.SUBMITTED, name=str(number)) for number in range(1_000))
+
+    effects = [
+        *poll(told, *cut[1:], after_ms=60_000),
+        *poll(told, *cut, after_ms=60_000),
+        *poll(told, *cut[1:], after_ms=60_000),
+    ]
+
+    lists = [effect for effect in effects if isinstance(effect, DeliverNews) and effect.rows]
+    first = lists[0].read
+    assert first > 0
+    assert [one.read for one in lists] == [first, 0, first + 1]

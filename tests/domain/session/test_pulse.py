@@ -12,11 +12,11 @@ from engine.domain.messages import (
     OrdersRead,
     RefuseTurn,
     SessionCall,
-    SessionEffect,
     StartTimer,
     TimerFired,
     TradesRead,
 )
+from engine.domain.session import Effect
 from engine.domain.values import Outcome, OutcomeKind, Reason, SessionState
 from tests.domain.session.told import (
     FUNDS,
@@ -50,7 +50,7 @@ def began(message: CallFailed, at_ms: int) -> CallFailed:
     return replace(message, began_ns=at_ms * MS)
 
 
-def refusals(effects: tuple[SessionEffect, ...]) -> list[str]:
+def refusals(effects: tuple[Effect, ...]) -> list[str]:
     return [one.refused.reason.message for one in effects if isinstance(one, RefuseTurn)]
 
 

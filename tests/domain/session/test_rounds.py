@@ -27,14 +27,14 @@ def go(rounds: AccountRounds, count: int) -> list[tuple[SessionCall, AccountId |
     return reads
 
 
-def test_the_first_pass_reads_what_risk_needs_account_by_account() -> None:
+def test_the_first_pass_reads_the_positions_of_all_accounts_and_then_their_funds() -> None:
     rounds = begun(ONE, TWO)
 
     first = go(rounds, 3)
     still = rounds.is_first_pass
     last = go(rounds, 1)
 
-    assert [*first, *last] == [(POSITIONS, ONE), (FUNDS, ONE), (POSITIONS, TWO), (FUNDS, TWO)]
+    assert [*first, *last] == [(POSITIONS, ONE), (POSITIONS, TWO), (FUNDS, ONE), (FUNDS, TWO)]
     assert (still, rounds.is_first_pass) == (True, False)
 
 
@@ -91,8 +91,8 @@ def test_an_account_that_cannot_be_read_comes_last_and_is_given_up_at_last() -> 
 
     assert reads == [
         (POSITIONS, ONE),
-        (FUNDS, ONE),
         (POSITIONS, TWO),
+        (FUNDS, ONE),
         (FUNDS, TWO),
         (POSITIONS, ONE),
         (POSITIONS, ONE),
@@ -122,7 +122,18 @@ def test_an_account_can_be_read_before_all_others() -> None:
 def test_a_session_without_accounts_has_read_them_all() -> None:
     rounds = begun()
 
-    assert (rounds.begun, rounds.is_first_pass, rounds.take()) == (True, False, None)
+    assert (rounds.tried_all, rounds.is_first_pass, rounds.take()) == (True, False, None)
+
+
+def test_positions_that_cannot_be_read_were_tried_all_the_same() -> None:
+    rounds = begun(ONE, TWO)
+    rounds.take()
+
+    rounds.fail()
+    tried_one = rounds.tried_all
+    go(rounds, 1)
+
+    assert (tried_one, rounds.tried_all) == (False, True)
 
 
 def test_after_a_stop_nothing_is_read() -> None:
@@ -131,4 +142,4 @@ def test_after_a_stop_nothing_is_read() -> None:
 
     rounds.stop()
 
-    assert (rounds.begun, rounds.take(), rounds.finish(POSITIONS, ONE)) == (False, None, False)
+    assert (rounds.tried_all, rounds.take(), rounds.finish(POSITIONS, ONE)) == (False, None, False)

@@ -9,31 +9,29 @@ from engine.domain.messages import (
     CallGateway,
     FailureKind,
     GrantTurn,
-    OrdersRead,
     ParkOrder,
     RefuseTurn,
     RequestLookup,
     SessionCall,
-    SessionEffect,
     StartSession,
     StartTimer,
     StreamLost,
     StreamReady,
     TimerFired,
-    TradesRead,
     WriteGuard,
 )
-from engine.domain.session import calendar_of
+from engine.domain.session import Effect, calendar_of
 from engine.domain.values import Reason, SessionState
 from tests.domain.session.told import (
     CLOSED,
-    FUNDS,
+    LIST,
     NAME,
     ONE,
     OPENING,
     POSITIONS,
     SETTINGS,
     STOLEN,
+    TRADES,
     TWO,
     UP,
     WARM_UP,
@@ -46,16 +44,12 @@ from tests.domain.session.told import (
     poll,
     read,
     states,
+    steps,
 )
 
 AMERICA = replace(SETTINGS, calendar=calendar_of("america"))
 WINDOW = TimerFired(name="calendar")
-RECONCILED = (
-    OrdersRead(rows=(), snapshot=True, forced=False),
-    TradesRead(executions=()),
-    POSITIONS,
-    FUNDS,
-)
+RECONCILED = (POSITIONS, LIST, TRADES)
 
 
 def at(text: str) -> int:
@@ -83,7 +77,7 @@ def in_window() -> Told:
     return told
 
 
-def refusals(effects: tuple[SessionEffect, ...]) -> list[tuple[str, Reason]]:
+def refusals(effects: tuple[Effect, ...]) -> list[tuple[str, Reason]]:
     return [
         (effect.refused.order_id, effect.refused.reason)
         for effect in effects
@@ -149,7 +143,7 @@ def test_after_the_window_everything_is_read_again_before_orders_are_sent() -> N
     ready = told.tell(RECONCILED[-1])
 
     assert states(closed) == [SessionState.RECONCILING]
-    assert calls(closed) == [SessionCall.ORDERS]
+    assert (calls(closed), steps(closed)) == ([SessionCall.POSITIONS], ["positions"])
     assert states(waits) == []
     assert states(ready) == [SessionState.READY]
     assert told.session.no_submit_until_ns is None
@@ -157,12 +151,12 @@ def test_after_the_window_everything_is_read_again_before_orders_are_sent() -> N
 
 def test_what_was_read_before_the_end_of_the_window_does_not_count() -> None:
     told = in_window()
-    told.tell(StreamLost(reason="reset"), StreamReady(), *RECONCILED[:-1])
+    told.tell(StreamLost(reason="reset"), StreamReady(), LIST)
 
     closed = told.wait(TO_RESET_MS + TO_END_MS).tell(WINDOW)
-    late = told.tell(RECONCILED[-1])
+    late = told.tell(TRADES)
 
-    assert calls(closed) == [SessionCall.ORDERS]
+    assert calls(closed) == [SessionCall.POSITIONS]
     assert (calls(late), states(late)) == ([], []), "the last answer of the reads before"
 
 
@@ -270,7 +264,7 @@ def test_an_order_in_doubt_is_looked_for_over_a_reset_and_only_healthy_time_coun
     poll(told)
     told.wait(TO_WINDOW_MS)
 
-    parked: list[SessionEffect] = []
+    parked: list[Effect] = []
     for _ in range(144):
         told.wait(5_000)
         parked += [effect for effect in poll(told) if isinstance(effect, ParkOrder)]

@@ -15,6 +15,7 @@ from engine.domain.messages import (
     CallFailed,
     CallGateway,
     CloseStream,
+    DeliverToRisk,
     Failure,
     FailureKind,
     FundsRead,
@@ -23,8 +24,10 @@ from engine.domain.messages import (
     OpenStream,
     OrderRequestEnded,
     OrdersRead,
+    OrderStatusRead,
     PositionsRead,
     ProfitRead,
+    ReconcileAccount,
     RefreshStream,
     RefuseTurn,
     ReleaseTurn,
@@ -32,7 +35,6 @@ from engine.domain.messages import (
     RetryLogin,
     RowsStreamed,
     SessionCall,
-    SessionEffect,
     SessionMessage,
     StartTimer,
     StopTimer,
@@ -42,7 +44,7 @@ from engine.domain.messages import (
     TradesRead,
     WriteGuard,
 )
-from engine.domain.session import calendar_of
+from engine.domain.session import Effect, calendar_of
 from engine.domain.session.guard import LOGIN_FAILURES_MAX
 from engine.domain.values import (
     AccountId,
@@ -75,6 +77,7 @@ SUNDAY_NIGHT = 1_795_412_400_000_000_000
 CHANGEABLE = (UP, UP, UP, CLOSED, OPENING, STOLEN, replace(CLOSED, connected=False))
 FOUL = (CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, STOLEN, UP)
 OTHER = AccountId("DU7")
+STRANGE = BrokerOrderId("0")
 SILENCE = Outcome(
     kind=OutcomeKind.IN_DOUBT, reason=Reason(code="TIMEOUT", message="no answer within 12000 ms")
 )
@@ -112,6 +115,7 @@ class World:
         self.failures = 0
         self.latched = False
         self.state = SessionState.DOWN
+        self.done: set[AccountId] = set()
         self.tell(self.told.started)
 
     def tell(self, message: SessionMessage) -> None:
@@ -123,7 +127,7 @@ class World:
         assert (session.reason is None) == session.ready
         assert sum(call.call in LOGIN_CALLS for call in self.wire) <= 1
 
-    def take(self, effect: SessionEffect) -> None:
+    def take(self, effect: Effect) -> None:
         match effect:
             case CallGateway(call=call):
                 assert not (self.latched and call in LOGIN_CALLS), "nothing more is tried"
@@ -154,6 +158,11 @@ class World:
                 assert guard.failures <= LOGIN_FAILURES_MAX
                 assert guard.latched == (guard.failures == LOGIN_FAILURES_MAX)
                 self.failures, self.latched = guard.failures, guard.latched
+            case DeliverToRisk(message=ReconcileAccount() as message):
+                assert message.epoch == self.told.session.epoch
+                self.done.discard(message.account)
+                if message.done:
+                    self.done.add(message.account)
             case AnnounceSession(changed=changed):
                 self.state = changed.state
             case _:
@@ -228,6 +237,9 @@ class World:
                     filled_quantity=Decimal(1),
                 )
                 return OrdersRead(rows=(row,), snapshot=True, forced=call.force)
+            case SessionCall.ORDER_STATUS:
+                row = OrderRow(account=account, broker_order_id=call.broker_order_id or STRANGE)
+                return OrderStatusRead(row=row)
             case SessionCall.TRADES:
                 return TradesRead(executions=())
             case SessionCall.POSITIONS:
@@ -246,10 +258,11 @@ class World:
         self.taken = 0
         self.tell(RetryLogin(session=NAME, reason="clear", by="anna"))
         for _ in range(1_000):
-            if self.told.session.ready and not self.wire:
+            if self.told.session.ready and not self.wire and self.done == {ACCOUNT, OTHER}:
                 return
             if self.wire:
                 call = self.wire.pop(0)
+                self.silent = False
                 login = call.call in {*LOGIN_CALLS, SessionCall.TICKLE}
                 good = AuthStatusRead(call=call.call, status=UP)
                 self.tell(good if login else self.good_answer(call))
@@ -276,3 +289,4 @@ def test_no_weather_makes_a_session_do_what_it_must_not(seed: int) -> None:
 
     session = world.told.session
     assert session.ready, f"{session.state} {session.reason} {world.wire} {world.timers}"
+    assert world.done == {ACCOUNT, OTHER}, "every account may trade in the end"

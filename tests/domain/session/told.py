@@ -13,6 +13,7 @@ from engine.domain.messages import (
     CallDone,
     CallFailed,
     CallGateway,
+    DeliverToRisk,
     Failure,
     FailureKind,
     FundsRead,
@@ -22,10 +23,10 @@ from engine.domain.messages import (
     OrdersRead,
     PositionsRead,
     ProfitRead,
+    ReconcileAccount,
     ReleaseTurn,
     RequestTurn,
     SessionCall,
-    SessionEffect,
     SessionMessage,
     StartSession,
     StreamReady,
@@ -34,6 +35,7 @@ from engine.domain.messages import (
     WriteGuard,
 )
 from engine.domain.session import Session, SessionSettings
+from engine.domain.session.effects import Effect
 from engine.domain.values import (
     AccountId,
     Funds,
@@ -79,6 +81,8 @@ FUNDS = FundsRead(
     now_ns=2,
 )
 PROFIT = ProfitRead(results=())
+LIST = OrdersRead(rows=(), snapshot=True, forced=False)
+TRADES = TradesRead(executions=())
 WARM_UP: tuple[SessionMessage, ...] = (
     StartSession(),
     read(UP),
@@ -88,9 +92,9 @@ WARM_UP: tuple[SessionMessage, ...] = (
     OrdersRead(rows=(), snapshot=False, forced=True),
     TradesRead(executions=()),
     StreamReady(),
-    OrdersRead(rows=(), snapshot=True, forced=False),
-    TradesRead(executions=()),
     POSITIONS,
+    LIST,
+    TRADES,
     FUNDS,
 )
 
@@ -115,8 +119,8 @@ class Told:
         self.now_ns += milliseconds * 1_000_000
         return self
 
-    def tell(self, *messages: SessionMessage) -> tuple[SessionEffect, ...]:
-        effects: tuple[SessionEffect, ...] = ()
+    def tell(self, *messages: SessionMessage) -> tuple[Effect, ...]:
+        effects: tuple[Effect, ...] = ()
         for message in messages:
             effects = (*effects, *self.session.handle(message, self.now_ns, self.wall_ns))
         for effect in effects:
@@ -136,7 +140,7 @@ class Told:
         return self
 
 
-def calls(effects: Sequence[SessionEffect]) -> list[SessionCall | type[OpenStream]]:
+def calls(effects: Sequence[Effect]) -> list[SessionCall | type[OpenStream]]:
     return [
         effect.call if isinstance(effect, CallGateway) else OpenStream
         for effect in effects
@@ -144,8 +148,18 @@ def calls(effects: Sequence[SessionEffect]) -> list[SessionCall | type[OpenStrea
     ]
 
 
-def states(effects: Sequence[SessionEffect]) -> list[SessionState]:
+def states(effects: Sequence[Effect]) -> list[SessionState]:
     return [effect.changed.state for effect in effects if isinstance(effect, AnnounceSession)]
+
+
+def steps(effects: Sequence[Effect]) -> list[str]:
+    """Return the steps of recovery that risk is told of, `done` at the end."""
+    told = (effect.message for effect in effects if isinstance(effect, DeliverToRisk))
+    return [
+        "done" if message.done else message.step
+        for message in told
+        if isinstance(message, ReconcileAccount)
+    ]
 
 
 def ask_turn(order_id: OrderId) -> RequestTurn:
@@ -156,13 +170,13 @@ def end_turn(order_id: OrderId) -> ReleaseTurn:
     return ReleaseTurn(order_id=order_id, session=NAME)
 
 
-def granted(effects: Sequence[SessionEffect]) -> list[OrderId]:
+def granted(effects: Sequence[Effect]) -> list[OrderId]:
     return [effect.granted.order_id for effect in effects if isinstance(effect, GrantTurn)]
 
 
-def poll(told: Told) -> tuple[SessionEffect, ...]:
+def poll(told: Told) -> tuple[Effect, ...]:
     return told.tell(
         TimerFired(name="poll"),
-        OrdersRead(rows=(), snapshot=True, forced=False),
-        TradesRead(executions=()),
+        LIST,
+        TRADES,
     )

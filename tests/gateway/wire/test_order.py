@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from engine.domain.messages import Step
 from engine.domain.values import (
     BrokerOrderId,
+    Coid,
     MessageId,
     Outcome,
     OutcomeKind,
@@ -16,7 +17,8 @@ from engine.domain.values import (
     QuestionId,
     Reason,
 )
-from engine.gateway.wire.order import answer_of_prompt, classify, local_order_id
+from engine.gateway.wire.order import answer_of_prompt, classify
+from engine.gateway.wire.ticket import Sent
 
 K = OutcomeKind
 
@@ -298,7 +300,14 @@ def test_an_answered_prompt_still_needs_a_lookup(status: int, answer: bytes, cod
     assert outcome.reason.code == code
 
 
-def test_an_acknowledgement_may_repeat_the_coid() -> None:
-    assert local_order_id(body([{**ACK[0], "local_order_id": "EXab-1-2-ZZ"}])) == "EXab-1-2-ZZ"
-    assert local_order_id(body(ACK)) is None
-    assert local_order_id(b"x") is None
+def test_an_acknowledgement_may_repeat_the_coid_but_no_other() -> None:
+    sent = Sent(coids=(Coid("EXab-1-2-ZZ"),))
+    ours = body([{**ACK[0], "local_order_id": "EXab-1-2-ZZ"}])
+    others = body([{**ACK[0], "local_order_id": "EXab-9-9-ZZ"}])
+
+    outcomes = [classify(Step.PLACE, 200, answer, sent) for answer in (body(ACK), ours, others)]
+
+    assert [outcome.kind for outcome in outcomes] == [K.ACK, K.ACK, K.IN_DOUBT]
+    assert outcomes[2].reason == Reason(
+        code="ANSWER_MISMATCH", message="the answer is about EXab-9-9-ZZ, asked was EXab-1-2-ZZ"
+    )

@@ -8,10 +8,11 @@ from engine.gateway.wire.lenient import BadAnswer
 from engine.gateway.wire.question import (
     ReplyCall,
     is_prompt,
+    one_of_several,
     prompt,
     prompt_order_id,
     question,
-    reply_call,
+    reply_calls,
 )
 
 PROMPT: dict[str, Any] = {
@@ -27,11 +28,32 @@ PROMPT: dict[str, Any] = {
 
 
 def test_a_question_is_answered_at_its_own_address() -> None:
-    call = reply_call(QuestionId("99-a/b"), confirmed=True)
+    calls = reply_calls(QuestionId("99-a/b"), confirmed=True)
 
-    assert call == ReplyCall(
-        path="/iserver/reply/99-a%2Fb", template="/iserver/reply/{id}", body=b'{"confirmed":true}'
+    assert calls == (
+        ReplyCall(
+            path="/iserver/reply/99-a%2Fb",
+            template="/iserver/reply/{id}",
+            body=b'{"confirmed":true}',
+        ),
     )
+
+
+@pytest.mark.parametrize(("confirmed", "word"), [(True, b"true"), (False, b"false")])
+def test_the_questions_about_a_group_are_answered_alike_one_after_the_other(
+    confirmed: bool,  # noqa: FBT001 - a table's value
+    word: bytes,
+) -> None:
+    together = one_of_several((QuestionId("99-a"), QuestionId("b:c/d")))
+
+    calls = reply_calls(together, confirmed=confirmed)
+
+    assert together == "several:99-a:b%3Ac%2Fd"
+    assert [(call.path, call.body) for call in calls] == [
+        ("/iserver/reply/99-a", b'{"confirmed":' + word + b"}"),
+        ("/iserver/reply/b%3Ac%2Fd", b'{"confirmed":' + word + b"}"),
+    ]
+    assert prompt_order_id(together) is None
 
 
 @pytest.mark.parametrize(
@@ -40,10 +62,9 @@ def test_a_question_is_answered_at_its_own_address() -> None:
 def test_a_prompt_is_answered_by_the_words_of_its_options(confirmed: bool, option: str) -> None:  # noqa: FBT001 - a table's value
     order_id, asked = prompt(PROMPT)
 
-    call = reply_call(asked.question_id, confirmed=confirmed)
+    [call] = reply_calls(asked.question_id, confirmed=confirmed)
 
     assert order_id == "123456789"
-    assert call is not None
     assert call.path == "/iserver/notification"
     assert json.loads(call.body) == {"orderId": 123456789, "reqId": "22170", "text": option}
 
@@ -70,8 +91,8 @@ def test_the_order_of_a_prompt_is_in_its_question() -> None:
 def test_an_option_that_is_standing_or_one_of_two_is_never_chosen(options: list[str]) -> None:
     _, asked = prompt({**PROMPT, "options": options})
 
-    assert reply_call(asked.question_id, confirmed=True) is None
-    assert reply_call(asked.question_id, confirmed=False) is not None
+    assert reply_calls(asked.question_id, confirmed=True) == ()
+    assert len(reply_calls(asked.question_id, confirmed=False)) == 1
 
 
 @pytest.mark.parametrize(

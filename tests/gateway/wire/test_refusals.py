@@ -31,6 +31,10 @@ from engine.gateway.wire import refusals
         ),
         ("Invalid time in force: OPG", "TIF_UNSUPPORTED"),
         ("Cash Quantity cannot be used for this order", "CASH_QUANTITY_UNSUPPORTED"),
+        ("Order processing failed. Algorithm definition not found.", "ALGO_INVALID"),
+        ("Algo attributes validation failed: maxPctVol", "ALGO_INVALID"),
+        ("Specified algorithm is not allowed for this order.", "ALGO_INVALID"),
+        ("Order processing failed. Unknown algo attribute.", "ALGO_INVALID"),
     ],
 )
 @pytest.mark.parametrize("status", [200, 400])
@@ -58,8 +62,24 @@ def test_a_cancel_of_an_unknown_order_has_its_code(text: str) -> None:
     assert refusals.cancel_refusal_code(text, 400) == "ORDER_UNKNOWN"
 
 
-def test_a_cancel_of_an_inactive_order_has_its_code() -> None:
-    assert refusals.cancel_refusal_code("Order is inactive", 200) == "ORDER_INACTIVE"
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Order is inactive", "ORDER_INACTIVE"),
+        ("This order cannot be cancelled.", "NOT_CANCELLABLE"),
+        (
+            "Cancel attempted when order is not in a cancellable state. Order permId = 5",
+            "NOT_CANCELLABLE",
+        ),
+        (
+            "OrderId 5 that needs to be cancelled can not be cancelled, state: Filled.",
+            "NOT_CANCELLABLE",
+        ),
+    ],
+)
+def test_a_cancel_that_finds_nothing_to_cancel_has_its_code(text: str, code: str) -> None:
+    assert refusals.cancel_refusal_code(text, 200) == code
+    assert refusals.refusal_code(text, 200) is None
 
 
 @pytest.mark.parametrize(
@@ -71,6 +91,7 @@ def test_a_cancel_of_an_inactive_order_has_its_code() -> None:
         ("Cannot modify a cancelled order", "NOT_MODIFIABLE"),
         ("Order is being cancelled and cannot be modified.", "NOT_MODIFIABLE"),
         ("Order being modified does not match original order.", "CHANGE_REFUSED"),
+        ("Order modify failed. Algorithm cannot be modified.", "NOT_MODIFIABLE"),
         ("Order not confirmed ", "NOT_CONFIRMED"),
         ("The price does not conform to the minimum price variation", "PRICE_INCREMENT"),
     ],

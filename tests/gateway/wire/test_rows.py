@@ -72,6 +72,24 @@ def test_a_sparse_row_speaks_of_nothing_else() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("links", "parent_id", "oca_group"),
+    [
+        ({"parentId": 245323648, "ocaGroupId": "245323648"}, "245323648", "245323648"),
+        ({"parent_id": "7", "oca_group_id": "oco-5"}, "7", "oco-5"),
+        ({"ocaGroupId": "oco-5"}, None, "oco-5"),
+        ({"parentId": 0, "ocaGroupId": ""}, None, None),
+        ({"parentId": {}, "ocaGroupId": None}, None, None),
+    ],
+)
+def test_a_row_says_what_its_order_hangs_together_with(
+    links: Row, parent_id: str | None, oca_group: str | None
+) -> None:
+    row = order_row({**SPARSE, **links})
+
+    assert (row.parent_id, row.oca_group) == (parent_id, oca_group)
+
+
 def test_a_blank_member_is_not_mentioned() -> None:
     row = {**SPARSE, "filledQuantity": "", "status": None, "order_ref": "", "avgPrice": "None"}
 
@@ -229,11 +247,17 @@ def test_the_time_is_also_read_from_its_text(trade: Row) -> None:
     assert execution({**trade, "trade_time_r": "1788875891000"}).at_ms == 1788875891000
 
 
+def test_a_busted_trade_is_a_revision_without_a_size(trade: Row) -> None:
+    busted = execution({**trade, "execution_id": "0000e0d5.01.01.02", "size": Decimal("0.0")})
+
+    assert busted.execution_id == "0000e0d5.01.01.02"
+    assert busted.quantity == 0
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"side": "X"}, "side is 'X', expected B, BUY, BOT, S, SELL or SLD"),
-        ({"size": 0}, r"size is 0, at least 0\.00000001"),
         ({"size": -5}, r"size is -5, at least 0\.00000001"),
         ({"size": "NaN"}, "size is 'NaN', expected a number"),
         ({"price": "sNaN"}, "price is 'sNaN', expected a number"),
@@ -322,8 +346,8 @@ def test_whatever_a_row_says_it_is_refused_or_can_be_computed_with(odd: dict[str
 
     with suppress(BadAnswer):
         seen = execution(row)
-        assert seen.quantity > 0
-        assert (seen.price * seen.quantity / seen.quantity).is_finite()
+        assert seen.quantity >= 0
+        assert (seen.price * seen.quantity / (seen.quantity or 1)).is_finite()
         assert seen.price % Decimal("1e-8") < 1
     with suppress(BadAnswer):
         listed = order_row(row)

@@ -38,7 +38,7 @@ def document(data: Path, name: str) -> object:
         (429, b'{"error":"slow down"}', FailureKind.RATE_LIMITED),
         (503, b'{"error":"Service Unavailable","statusCode":503}', FailureKind.SERVER_ERROR),
         (500, b"", FailureKind.SERVER_ERROR),
-        (403, b"<html>Access Denied</html>", FailureKind.RATE_LIMITED),
+        (403, b"<html>Access Denied</html>", FailureKind.SERVER_ERROR),
         (403, b'{"error":"Access Denied"}', FailureKind.SERVER_ERROR),
         (403, b"", FailureKind.SERVER_ERROR),
         (404, b"<h1>Resource not found</h1>", FailureKind.SERVER_ERROR),

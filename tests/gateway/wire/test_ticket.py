@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 
 from engine.domain.values import (
     AccountId,
+    Algo,
+    AlgoParameter,
     ClientOrderId,
     Coid,
     ConId,
+    GroupKind,
+    GroupPlace,
+    OrderId,
     OrderType,
+    ParameterKind,
     Reason,
     Side,
     Terms,
@@ -21,7 +27,7 @@ from engine.domain.values import (
     TrailingType,
 )
 from engine.gateway.wire import Operator, TicketEncoder
-from engine.gateway.wire.ticket import coid_in, conid_in
+from engine.gateway.wire.ticket import NOTHING_KNOWN, Sent, conid_in, sent_in
 
 TICKET = Ticket(
     account=AccountId("DU1234567"),
@@ -59,7 +65,7 @@ def test_a_limit_order_is_written_field_by_field() -> None:
         b'{"orders":[{"acctId":"DU1234567","conid":265598,"cOID":"EXab-1-2-ZZ","orderType":"LMT",'
         b'"side":"BUY","quantity":100,"price":189.10,"tif":"DAY","outsideRTH":false}]}'
     )
-    assert (coid_in(encoded), conid_in(encoded)) == (COID, 265598)
+    assert (sent_in(encoded), conid_in(encoded)) == (Sent(coids=(COID,), orders=1), 265598)
 
 
 TRAIL_BY = {"trailing_type": TrailingType.AMOUNT, "trailing_amount": Decimal("1.5")}
@@ -183,11 +189,109 @@ def test_a_future_without_an_operator_is_refused() -> None:
         TicketEncoder().encode(future, COID)
 
 
-def test_an_order_until_a_date_is_refused_because_the_date_has_no_field() -> None:
-    refusal = TicketEncoder().refusal(replace(TICKET, tif=TimeInForce.GTD))
+def test_an_order_until_a_date_goes_out_as_one_until_it_is_cancelled() -> None:
+    ticket = replace(TICKET, tif=TimeInForce.GTD, good_till_ms=1_798_761_600_000)
 
-    assert refusal is not None
-    assert refusal.code == "TIF_UNSUPPORTED"
+    assert written(ticket) == written(replace(TICKET, tif=TimeInForce.GTC))
+
+
+def test_an_algorithm_is_written_with_parameters_of_their_own_types() -> None:
+    algo = Algo(
+        name="ArrivalPx",
+        parameters=(
+            AlgoParameter(name="riskAversion", value="Neutral", kind=ParameterKind.TEXT),
+            AlgoParameter(name="maxPctVol", value="0.10", kind=ParameterKind.NUMBER),
+            AlgoParameter(name="forceCompletion", value="true", kind=ParameterKind.FLAG),
+            AlgoParameter(name="allowPastEndTime", value="false", kind=ParameterKind.FLAG),
+        ),
+    )
+
+    encoded = TicketEncoder().encode(replace(TICKET, algo=algo), COID)
+
+    assert (
+        b'"strategy":"ArrivalPx","strategyParameters":{"riskAversion":"Neutral",'
+        b'"maxPctVol":0.10,"forceCompletion":true,"allowPastEndTime":false}'
+    ) in encoded
+
+
+def placed(ticket: Ticket, kind: GroupKind, index: int, size: int) -> Ticket:
+    return replace(
+        ticket,
+        group=GroupPlace(kind=kind, leader=OrderId("1-1"), index=index, size=size),
+    )
+
+
+EXIT = replace(TICKET, side=Side.SELL, limit_price=Decimal(200), tif=TimeInForce.GTC)
+STOP_EXIT = replace(EXIT, type=T.STP, limit_price=None, stop_price=Decimal(180))
+EXIT_COIDS = (Coid("EXab-1-3-ZZ"), Coid("EXab-1-4-ZZ"))
+
+
+def test_the_exits_of_a_bracket_name_their_entry_and_have_no_id_of_ours() -> None:
+    bracket = [
+        (placed(ticket, GroupKind.BRACKET, index, 3), coid)
+        for index, (ticket, coid) in enumerate(
+            zip((TICKET, EXIT, STOP_EXIT), (COID, *EXIT_COIDS), strict=True)
+        )
+    ]
+
+    encoded = TicketEncoder().encode_group(bracket)
+
+    assert encoded == (
+        b'{"orders":['
+        b'{"acctId":"DU1234567","conid":265598,"cOID":"EXab-1-2-ZZ","orderType":"LMT",'
+        b'"side":"BUY","quantity":100,"price":189.10,"tif":"DAY","outsideRTH":false},'
+        b'{"acctId":"DU1234567","conid":265598,"parentId":"EXab-1-2-ZZ","orderType":"LMT",'
+        b'"side":"SELL","quantity":100,"price":200,"tif":"GTC","outsideRTH":false},'
+        b'{"acctId":"DU1234567","conid":265598,"parentId":"EXab-1-2-ZZ","orderType":"STP",'
+        b'"side":"SELL","quantity":100,"price":180,"tif":"GTC","outsideRTH":false}]}'
+    )
+    assert sent_in(encoded) == Sent(coids=(COID,), orders=3)
+    assert conid_in(encoded) == 265598
+
+
+def test_the_members_of_a_group_where_one_cancels_all_have_each_their_id() -> None:
+    group = [
+        (placed(ticket, GroupKind.OCA, index, 2), coid)
+        for index, (ticket, coid) in enumerate(((TICKET, COID), (STOP_EXIT, EXIT_COIDS[0])))
+    ]
+
+    encoded = TicketEncoder().encode_group(group)
+
+    orders = json.loads(encoded)["orders"]
+    assert [(one["cOID"], one["isSingleGroup"], "parentId" in one) for one in orders] == [
+        (COID, True, False),
+        (EXIT_COIDS[0], True, False),
+    ]
+    assert sent_in(encoded) == Sent(coids=(COID, EXIT_COIDS[0]), orders=2)
+
+
+@pytest.mark.parametrize("indices", [(), (0,), (1, 0), (0, 2)])
+def test_a_group_that_is_not_whole_is_never_written(indices: tuple[int, ...]) -> None:
+    orders = [(placed(TICKET, GroupKind.OCA, index, 2), COID) for index in indices]
+
+    with pytest.raises(AssertionError, match="group"):
+        TicketEncoder().encode_group(orders)
+
+
+def test_a_changed_exit_still_names_its_entry() -> None:
+    terms = Terms(quantity=Decimal(100), limit_price=None, stop_price=Decimal(185))
+    stop = placed(STOP_EXIT, GroupKind.BRACKET, 2, 3)
+
+    encoded = TicketEncoder().encode_change(stop, EXIT_COIDS[1], terms, leader=COID)
+
+    changed = json.loads(encoded)
+    assert (changed["parentId"], changed["price"], "cOID" in changed) == (COID, 185, False)
+
+
+def test_only_an_exit_names_an_entry_in_its_change() -> None:
+    terms = Terms(quantity=Decimal(1), limit_price=None, stop_price=Decimal(185))
+
+    with pytest.raises(AssertionError, match="exactly an exit"):
+        TicketEncoder().encode_change(
+            placed(STOP_EXIT, GroupKind.BRACKET, 2, 3), EXIT_COIDS[1], terms
+        )
+    with pytest.raises(AssertionError, match="exactly an exit"):
+        TicketEncoder().encode_change(STOP_EXIT, EXIT_COIDS[1], terms, leader=COID)
 
 
 def test_every_other_ticket_can_be_written() -> None:
@@ -205,7 +309,7 @@ def test_a_change_is_the_whole_ticket_alone_with_the_new_terms_and_no_coid() -> 
         b'{"acctId":"DU1234567","conid":265598,"orderType":"STOP_LIMIT","side":"BUY",'
         b'"quantity":50,"price":189.20,"auxPrice":188.60,"tif":"GTC","outsideRTH":false}'
     )
-    assert (coid_in(encoded), conid_in(encoded)) == (None, 265598)
+    assert (sent_in(encoded), conid_in(encoded)) == (NOTHING_KNOWN, 265598)
 
 
 def test_a_change_repeats_what_the_terms_do_not_speak_of() -> None:
@@ -255,5 +359,5 @@ def test_numbers_are_written_exactly_and_without_an_exponent(
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"orders":[]}', b'{"orders":[{"cOID":{}}]}'])
 def test_a_body_without_an_order_names_nothing(body: bytes) -> None:
-    assert coid_in(body) is None
+    assert sent_in(body) == NOTHING_KNOWN
     assert conid_in(body) is None
