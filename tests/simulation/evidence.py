@@ -87,7 +87,11 @@ class Evidence:
 
     def vanished(self) -> bool:
         """Tell whether a gateway acknowledged an order that is nowhere."""
-        return any(one.sim.faults.struck["order_vanishes"] for one in self.day.gateways)
+        return any(
+            one.sim.faults.struck[name]
+            for one in self.day.gateways
+            for name in ("order_vanishes", "group_member_lost")
+        )
 
     def external_leaves(self, account: str, side: str) -> dict[int, Decimal]:
         """Return by contract what the orders of others may still fill; it counts, too."""

@@ -249,6 +249,9 @@ class Ledger:
         line.corrected |= bool(known[0])
         line.fills[root] = (revision, quantity)
         grown = quantity - known[1]
+        if grown < 0:
+            # What was busted after the last word of an order that is over is not open again.
+            line.counted = max(ZERO, line.counted + grown)
         key = (line.account, line.conid)
         self._positions[key] = self._positions.get(key, ZERO) + line.sign * grown
 

@@ -74,7 +74,6 @@ COUNTED: Final = (
     "edge_403",
     "group_member_refused",
     "group_member_lost",
-    "order_vanishes",
 )
 """Faults of the simulated gateway that strike so many of the next."""
 
@@ -228,6 +227,9 @@ class Weather:
             faults = gateway.sim.faults
             faults.change({**Faults().values(), "penalty_box_s": PENALTY_BOX_S})
             act(gateway.sim, "answer_cancels", {})
+            # What one client was not shown for minutes would outlast the evening.
+            gateway.sim.world.sight._unlisted.clear()
+            gateway.sim.world.sight._untold.clear()
             gateway.restarting = False
             gateway.line.conditions = Conditions()
             gateway.line.reset_all(silent_only=True)

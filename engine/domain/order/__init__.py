@@ -16,7 +16,6 @@ Beside them stand values and tables: `transitions`, `merge` (executions), `chang
 under way), `group`, `incarnations` (second orders), `adoption`, `image` (for snapshots).
 """
 
-
 from engine.domain.order.change import MODIFY_NOT_APPLIED
 from engine.domain.order.machine import Order
 from engine.domain.order.merge import Fills
