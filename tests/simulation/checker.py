@@ -130,6 +130,8 @@ def check_exposure_at_venue(seen: Evidence) -> Problems:
                 fills[root] = quantity
                 signed = grown * (1 if order.ticket.is_buy else -1)
                 position[key] = position.get(key, ZERO) + signed
+                # Its own row comes after it, and rows of others may come in between.
+                left[order.order_id] = max(ZERO, left.get(order.order_id, ZERO) - grown)
                 continue
             _, order_id, _, status, filled, quantity = moment.data
             order = orders.get(order_id)

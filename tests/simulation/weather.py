@@ -228,8 +228,10 @@ class Weather:
             faults.change({**Faults().values(), "penalty_box_s": PENALTY_BOX_S})
             act(gateway.sim, "answer_cancels", {})
             # What one client was not shown for minutes would outlast the evening.
-            gateway.sim.world.sight._unlisted.clear()
-            gateway.sim.world.sight._untold.clear()
+            sight = gateway.sim.world.sight
+            sight._unlisted.clear()
+            sight._untold.clear()
+            sight._freeze_until_ms = 0
             gateway.restarting = False
             gateway.line.conditions = Conditions()
             gateway.line.reset_all(silent_only=True)
