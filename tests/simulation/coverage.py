@@ -59,7 +59,6 @@ SOMETIMES: Final = (
     "connection cut within its bytes",
     "connection fell silent",
     "proven absent",
-    "proven absent, and seen later",
     "late answer used",
     "execution busted",
     "resolved by a person",
@@ -72,6 +71,7 @@ SOMETIMES: Final = (
 )
 
 RARELY: Final = (
+    "proven absent, and seen later",
     "second order cancelled",
     "order renumbered",
     "parked, and found later",
