@@ -36,8 +36,6 @@ _LOG = log.get("app")
 DISTRIBUTION: Final = "ibkr-execution-engine"
 WATCH_S: Final = 1.0
 DRAIN_S_MAX: Final = 20.0
-SUPPRESS_MAX: Final = 51
-"""The broker takes at most so many message ids to suppress."""
 
 
 class App:

@@ -15,7 +15,7 @@ from engine.actors.interventions import Interventions
 from engine.actors.journal_health import JournalHealth
 from engine.actors.mailbox import LoopRef, MailboxFullError
 from engine.actors.markets import Markets
-from engine.actors.order_requests import WAITING, OrderRequests
+from engine.actors.order_requests import OrderRequests
 from engine.actors.replacements import Replacements
 from engine.actors.shell import Clock
 from engine.actors.supervisor import Supervisor
@@ -48,6 +48,7 @@ from engine.domain.ports import (
 )
 from engine.domain.values import (
     TERMINAL,
+    WAITING,
     AccountId,
     Bar,
     BrokerOrderId,

@@ -8,18 +8,18 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from engine.domain.order import group
-from engine.domain.values import LIVE, AccountId, BrokerOrderId, OrderId, OrderRow, OrderState
+from engine.domain.values import (
+    LIVE,
+    UNKNOWN,
+    AccountId,
+    BrokerOrderId,
+    OrderId,
+    OrderRow,
+    OrderState,
+)
 from engine.domain.views import OrderView
 
-_AWAITED: Final = frozenset(
-    {
-        OrderState.SUBMITTING,
-        OrderState.AWAITING_REPLY,
-        OrderState.IN_DOUBT,
-        OrderState.PARKED,
-        OrderState.NOT_PLACED,
-    }
-)
+_AWAITED: Final = UNKNOWN | {OrderState.NOT_PLACED}
 """States of an entry whose broker id may be learned yet; what surely never was has none."""
 
 

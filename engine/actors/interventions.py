@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
+from engine.actors.adoptions import EXTERNAL_UNKNOWN
 from engine.actors.journal_health import JournalHealth
 from engine.actors.order import OrderActor
 from engine.actors.switchboard import Switchboard
@@ -21,12 +22,12 @@ from engine.domain.ports import (
     UnknownOrder,
 )
 from engine.domain.values import (
+    DOUBTFUL,
     TERMINAL,
     AccountId,
     BrokerOrderId,
     OrderId,
     OrderRow,
-    OrderState,
     Pending,
     Reason,
     Resolution,
@@ -35,11 +36,6 @@ from engine.domain.views import EventView, OrderView
 
 DURABLE_S_MAX: Final = 5.0
 """What a person declares gets this long to become durable."""
-
-EXTERNAL_UNKNOWN: Final = "EXTERNAL_UNKNOWN"
-"""The switchboard's code for an order that nobody has seen at the broker."""
-
-_DOUBTFUL: Final = frozenset({OrderState.IN_DOUBT, OrderState.PARKED})
 
 
 class Interventions:
@@ -74,7 +70,7 @@ class Interventions:
         self._board.tell_order(order_id, message)
 
         def declared(now: OrderView | None) -> bool:
-            return now is not None and now.seq > before.seq and now.state not in _DOUBTFUL
+            return now is not None and now.seq > before.seq and now.state not in DOUBTFUL
 
         after = await self._board.views.wait_for(order_id, declared, timeout_s=DURABLE_S_MAX)
         if not declared(after):

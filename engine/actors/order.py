@@ -51,7 +51,9 @@ from engine.domain.order.merge import is_declared
 from engine.domain.ports import Committed, Entry, NotCommitted
 from engine.domain.risk import AccountRisk
 from engine.domain.values import (
+    DOUBTFUL,
     LIVE,
+    WAITING,
     Confidence,
     OrderState,
     Outcome,
@@ -71,12 +73,9 @@ _STEPS: Final = {
 }
 
 _SUBMITTING: Final = frozenset({Step.PLACE, Step.REPLY})
-_WAITING: Final = frozenset({OrderState.SUBMITTING, OrderState.AWAITING_REPLY})
 
 _ASKED: Final = (OrderAnswered, PromptRaised, RecordCommitted)
 """What may lead to a yes: a question, a prompt, and the decision once it is durable."""
-
-_DOUBTFUL: Final = frozenset({OrderState.IN_DOUBT, OrderState.PARKED})
 
 _PAGED: Final = frozenset({"duplicate", "late_sighting", "unprotected"})
 """Kinds of anomalies that somebody must hear of at once."""
@@ -252,8 +251,8 @@ class OrderActor(Shell):
 
     def _observe(self, effect: WriteRecord, before: OrderView | None) -> None:
         """Count what has become durable; `before` is what was, None at first."""
-        answered = effect.view.state not in _WAITING and _is_new(before)
-        if before is not None and before.state in _DOUBTFUL:
+        answered = effect.view.state not in WAITING and _is_new(before)
+        if before is not None and before.state in DOUBTFUL:
             self._observe_doubt(effect, before)
         match effect.record:
             case SubmitOrder():

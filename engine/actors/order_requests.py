@@ -47,6 +47,7 @@ from engine.domain.risk import Code
 from engine.domain.values import (
     LIVE,
     TERMINAL,
+    WAITING,
     AccountId,
     Coid,
     Instrument,
@@ -73,9 +74,6 @@ DURABLE_S_MAX: Final = 10.0
 
 CANCEL_NOT_JOURNALED: Final = "CANCEL_NOT_JOURNALED"
 """The code of a cancel that was sent from memory; after a restart nobody knows of it."""
-
-WAITING: Final = frozenset({OrderState.SUBMITTING, OrderState.AWAITING_REPLY})
-"""States in which an order waits for its turn or for the broker's answer."""
 
 _NOT_NOW: Final = frozenset({Code.NOT_MODIFIABLE.value, Code.REPLACE_PENDING.value})
 """Codes of risk that say nothing against the terms: the order moved, or is being changed."""

@@ -49,7 +49,6 @@ from engine.domain.messages import (
     WriteRecord,
 )
 from engine.domain.order import Order
-from engine.domain.order.evidence import UNKNOWN
 from engine.domain.ports import (
     Committed,
     DataGateway,
@@ -61,6 +60,7 @@ from engine.domain.ports import (
     OrderGateway,
 )
 from engine.domain.values import (
+    UNKNOWN,
     AccountId,
     BrokerOrderId,
     Coid,

@@ -9,7 +9,15 @@ from engine import metrics
 from engine.domain.history import Packing, RestingOrder
 from engine.domain.order.image import order_of
 from engine.domain.ports import OrderFilter
-from engine.domain.values import TERMINAL, AccountId, ClientOrderId, Confidence, OrderId, OrderState
+from engine.domain.values import (
+    DOUBTFUL,
+    TERMINAL,
+    AccountId,
+    ClientOrderId,
+    Confidence,
+    OrderId,
+    OrderState,
+)
 from engine.domain.views import OrderView
 
 
@@ -70,7 +78,7 @@ class Views:
             return
         self._states[kept.state] += step
         self._gauges[kept.state].set(self._states[kept.state])
-        if kept.state in {OrderState.IN_DOUBT, OrderState.PARKED}:
+        if kept.state in DOUBTFUL:
             count = self._in_doubt.get(kept.account, 0) + step
             self._in_doubt[kept.account] = count
             metrics.ORDERS_IN_DOUBT.labels(metrics.account_label(kept.account)).set(count)

@@ -11,7 +11,6 @@ from typing import Final
 
 FICTITIOUS_CONID_MIN: Final = 900_000_001
 CENT: Final = Decimal("0.01")
-DERIVATIVES: Final = frozenset({"OPT", "FUT"})
 _MONTHS: Final = (
     "JAN",
     "FEB",

@@ -18,13 +18,15 @@ from typing import Final
 
 from engine.domain.messages import IncarnationSeen
 from engine.domain.order.change import EARLIER_MAX, Shown, shown_by
-from engine.domain.order.facts import DOUBTFUL, OrderFacts
+from engine.domain.order.facts import OrderFacts
 from engine.domain.order.incarnations import Incarnation, Kind, is_at_work, merged
 from engine.domain.order.merge import NOTHING, closing_state, is_declared, next_state_of_row
 from engine.domain.order.transitions import TRANSITIONS
 from engine.domain.values import (
+    DOUBTFUL,
     LIVE,
     TERMINAL,
+    UNKNOWN,
     BrokerOrderId,
     BrokerStatus,
     Execution,
@@ -34,11 +36,6 @@ from engine.domain.values import (
     Resolution,
     Terms,
 )
-
-UNKNOWN: Final = frozenset(
-    {OrderState.SUBMITTING, OrderState.AWAITING_REPLY, OrderState.IN_DOUBT, OrderState.PARKED}
-)
-"""States in which nobody knows yet whether the broker has the order."""
 
 _NEVER_SHOWN: Final = frozenset({OrderState.EXPIRED, OrderState.NOT_PLACED})
 """Ends that any row disproves, however the broker ended the order."""

@@ -7,6 +7,7 @@ from engine.domain.order.change import Change, terms_of
 from engine.domain.order.incarnations import Incarnation, Kind
 from engine.domain.order.merge import NOTHING, Fills
 from engine.domain.values import (
+    DOUBTFUL,
     LIVE,
     TERMINAL,
     AccountId,
@@ -32,7 +33,6 @@ from engine.domain.values import (
 )
 from engine.domain.views import OrderView
 
-DOUBTFUL = frozenset({OrderState.IN_DOUBT, OrderState.PARKED})
 """States in which the order is looked for, and a person may say what became of it."""
 
 

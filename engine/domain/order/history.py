@@ -45,13 +45,15 @@ from engine.domain.order.change import (
     goes_back,
     terms_of,
 )
-from engine.domain.order.evidence import UNKNOWN, Anomaly, OrderEvidence, said_by
+from engine.domain.order.evidence import Anomaly, OrderEvidence, said_by
 from engine.domain.order.facts import OrderFacts
 from engine.domain.order.incarnations import Incarnation, Kind
 from engine.domain.order.merge import INACTIVE_NS, NOTHING
 from engine.domain.values import (
     LIVE,
     TERMINAL,
+    UNKNOWN,
+    WAITING,
     BrokerStatus,
     OrderRow,
     OrderState,
@@ -327,7 +329,7 @@ class OrderHistory(OrderEvidence):
             case OutcomeKind.ACK:
                 yield from self._apply_ack(outcome)
             case OutcomeKind.QUESTION:
-                if self.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}:
+                if self.state in WAITING:
                     yield from self._move(OrderState.AWAITING_REPLY, None)
             case OutcomeKind.REFUSED:
                 if self.state in UNKNOWN:
@@ -341,7 +343,7 @@ class OrderHistory(OrderEvidence):
             case OutcomeKind.NOT_SENT | OutcomeKind.IN_DOUBT:
                 # A reply that was not sent leaves a question behind that the next order
                 # voids; whether the order lives is for the broker to show.
-                if self.state in {OrderState.SUBMITTING, OrderState.AWAITING_REPLY}:
+                if self.state in WAITING:
                     yield from self._doubt(outcome.reason)
             case _:
                 assert_never(outcome.kind)

@@ -19,6 +19,7 @@ from typing import Final
 from engine.domain.values import (
     LIVE,
     TERMINAL,
+    UNKNOWN,
     BrokerOrderId,
     BrokerStatus,
     Execution,
@@ -185,11 +186,6 @@ _STATE_OF_STATUS: Final = {
 
 _RANK: Final = {OrderState.PENDING_NEW: 0, OrderState.ACCEPTED: 1, OrderState.WORKING: 2}
 
-_UNKNOWN: Final = frozenset(
-    {OrderState.SUBMITTING, OrderState.AWAITING_REPLY, OrderState.IN_DOUBT, OrderState.PARKED}
-)
-
-
 INACTIVE_NS: Final = 5_000_000_000
 """So long after the last news of an order, `Inactive` is no first word about it any more."""
 
@@ -210,7 +206,7 @@ def next_state_of_row(
     if row.status is None or state in TERMINAL:
         return None
     if row.status is BrokerStatus.INACTIVE:
-        if state in _UNKNOWN:
+        if state in UNKNOWN:
             return OrderState.PENDING_NEW
         return OrderState.SUSPENDED if late and state in LIVE else None
     target = _STATE_OF_STATUS.get(row.status)

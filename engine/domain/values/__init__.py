@@ -71,8 +71,11 @@ from engine.domain.values.order import (
     UnprotectedPolicy,
 )
 from engine.domain.values.state import (
+    DOUBTFUL,
     LIVE,
     TERMINAL,
+    UNKNOWN,
+    WAITING,
     Confidence,
     Mode,
     OrderState,
@@ -85,8 +88,11 @@ from engine.domain.values.state import (
 )
 
 __all__ = [
+    "DOUBTFUL",
     "LIVE",
     "TERMINAL",
+    "UNKNOWN",
+    "WAITING",
     "AccountId",
     "Algo",
     "AlgoParameter",

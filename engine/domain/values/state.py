@@ -53,6 +53,12 @@ LIVE: Final = frozenset(
     }
 )
 """States in which the broker is known to hold the order."""
+WAITING: Final = frozenset({OrderState.SUBMITTING, OrderState.AWAITING_REPLY})
+"""States in which an order waits for its turn or for the broker's answer."""
+DOUBTFUL: Final = frozenset({OrderState.IN_DOUBT, OrderState.PARKED})
+"""States of an order that was sent, or may have been, and whose fate nobody can tell."""
+UNKNOWN: Final = WAITING | DOUBTFUL
+"""States in which nobody knows yet whether the broker has the order."""
 
 
 class Pending(StrEnum):

@@ -1,4 +1,4 @@
-"""Which of the broker's error texts prove what. Versioned; extend it from recordings only.
+"""Which of the broker's error texts prove what. Extend it from recordings only.
 
 Rule 1: a text that is not in a table proves nothing. The order is IN_DOUBT then, and
 looked up.
@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-TABLE_VERSION: Final = 3
 _REFUSING_STATUSES: Final = (200, 400)
 
 
