@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn, TextIO
 from unittest import mock
 
 import aiohttp.connector
+import aiohttp.web_app
 import structlog
 
 from engine import metrics
@@ -426,6 +427,9 @@ def _close(day: Day) -> None:
     loop.run_until_complete(day.client.close())
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
+    # aiohttp keeps the handlers of a thousand requests' paths, and with them their whole days.
+    handlers: Any = aiohttp.web_app.__dict__["_cached_build_middleware"]
+    handlers.cache_clear()
     gc.collect()
     gc.enable()
 
