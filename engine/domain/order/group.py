@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from engine.domain.values import (
+    UNKNOWN,
     AnswerRow,
     ApprovedTicket,
     BrokerOrderId,
@@ -286,6 +287,11 @@ def covers(view: OrderView) -> Decimal:
 
 
 def _replaced(exit_view: OrderView, exits: Iterable[OrderView]) -> Decimal:
+    """Return how much of an entry is closed in place of an exit, as far as the broker said so.
+
+    One that nobody has seen there protects nobody yet, though it is not sent again: it may live.
+    """
     key = f"{exit_view.client_order_id}{_REPLACED}"
     made = (view for view in exits if view.client_order_id.startswith(key))
-    return sum(map(covers, made), Decimal(0))
+    closed = (view.filled_quantity if view.state in UNKNOWN else covers(view) for view in made)
+    return sum(closed, Decimal(0))

@@ -71,6 +71,9 @@ LEADER_MS_MAX: Final = 180_000
 EXITS_MS: Final = 10_000
 """So often an entry looks whether its exits are there, until they are."""
 
+GUARD_MS: Final = 30_000
+"""So often it looks whether they still are, while what it opened hangs on them."""
+
 MISSING_NS: Final = 60_000_000_000
 READS_MIN: Final = 3
 """An exit is missing when the entry was shown by so many reads, over so long, and it was not."""
@@ -89,14 +92,14 @@ Effects = tuple[OrderEffect, ...]
 class OrderMember(OrderRecorder):
     """An order that may belong to a group, and may be good till a time."""
 
-    __slots__ = ("_known_since_ns", "_last_read", "_reads", "_refusals", "_watching", "exits")
+    __slots__ = ("_known_since_ns", "_last_read", "_looks_in_ms", "_reads", "_refusals", "exits")
 
     def __init__(self) -> None:
         super().__init__()
         self._known_since_ns = 0
         self._reads = 0
         self._last_read = 0
-        self._watching = False
+        self._looks_in_ms: int | None = None
         self._refusals: tuple[Outcome, ...] = ()
         self.exits: tuple[OrderView, ...] = ()
         """Set by the shell before the timer `exits`: this entry's exits, and what replaced them."""
@@ -338,11 +341,11 @@ class OrderMember(OrderRecorder):
             return ()
         return self._watch()
 
-    def _watch(self) -> Effects:
-        if self._watching:
+    def _watch(self, delay_ms: int = EXITS_MS) -> Effects:
+        if self._looks_in_ms is not None and self._looks_in_ms <= delay_ms:
             return ()
-        self._watching = True
-        return (StartTimer(name="exits", delay_ms=EXITS_MS),)
+        self._looks_in_ms = delay_ms
+        return (StartTimer(name="exits", delay_ms=delay_ms),)
 
     def _note_read(self, message: OrderRowSeen) -> None:
         """Count the reads of the list that showed this entry, each once."""
@@ -352,7 +355,7 @@ class OrderMember(OrderRecorder):
 
     def _look_after_exits(self, at_ns: int) -> Effects:
         """Write down which exits are missing, and do what the account's policy says."""
-        self._watching = False
+        self._looks_in_ms = None
         if not group.is_bracket_entry(self.ticket):
             return ()
         if self._ended_unfilled:
@@ -371,7 +374,9 @@ class OrderMember(OrderRecorder):
         if lost and self.policy.unprotected is UnprotectedPolicy.REPLACE_EXIT:
             effects = (*effects, *self._replace_exits(lost))
         if lost or group.sought(self.exits):
-            effects = (*effects, *self._watch())
+            return (*effects, *self._watch())
+        if self._is_guarded:
+            return (*effects, *self._watch(GUARD_MS))
         return effects
 
     def _refuse_rest(self) -> Effects:
@@ -395,6 +400,12 @@ class OrderMember(OrderRecorder):
         """True when the exits, or what replaced them, have closed all that will ever open."""
         closed = sum((view.filled_quantity for view in self.exits), Decimal(0))
         return self.state in TERMINAL and closed >= self.fills.quantity
+
+    @property
+    def _is_guarded(self) -> bool:
+        """True while what the entry opened hangs on orders that may yet come to nothing."""
+        waits = any(view.state not in TERMINAL for view in self.exits)
+        return waits and self.fills.quantity > 0 and not self._is_closed
 
     @property
     def _unclosed(self) -> Decimal:

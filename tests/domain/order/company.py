@@ -172,6 +172,8 @@ class Company:
         self.wire: list[PlaceAtBroker | ReplyAtBroker | CancelAtBroker | ModifyAtBroker] = []
         self.anomalies: list[str] = []
         self.replaced: list[ReplaceExit] = []
+        self.replacements: tuple[OrderView, ...] = ()
+        """What there is in place of exits."""
         self.sought: set[OrderId] = set()
         self.released = 0
         self._aliases: dict[BrokerOrderId, OrderId] = {}
@@ -226,7 +228,8 @@ class Company:
             self.now_ns = max(self.now_ns, due_ns)
             if name == "exits":
                 found = (self.views.get(one.order_id) for one in self.orders[order_id].followers)
-                self.orders[order_id].exits = tuple(view for view in found if view is not None)
+                own = tuple(view for view in found if view is not None)
+                self.orders[order_id].exits = own + self.replacements
             self.tell(order_id, TimerFired(name=name))
         self.now_ns = until_ns
 
@@ -275,6 +278,10 @@ class Company:
     @property
     def cancelled(self) -> list[BrokerOrderId]:
         return [one.broker_order_id for one in self.wire if isinstance(one, CancelAtBroker)]
+
+    def timers(self, order_id: OrderId) -> set[str]:
+        """Return the names of the timers that run for an order."""
+        return {name for owner, name in self._timers if owner == order_id}
 
     def records(self, order_id: OrderId) -> list[str]:
         return [type(record).__name__ for owner, record, _ in self.durable if owner == order_id]

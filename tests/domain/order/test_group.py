@@ -276,4 +276,6 @@ def test_an_exit_is_not_missing_while_as_much_is_in_its_place() -> None:
     assert lost(S.ACCEPTED, S.REJECTED, more=(made(1, S.DENIED),)) == (STOP,)
     denied_then_taken = (made(1, S.DENIED), made(2, S.ACCEPTED))
     assert lost(S.ACCEPTED, S.REJECTED, more=denied_then_taken) == ()
+    for unseen in (S.SUBMITTING, S.IN_DOUBT, S.PARKED):  # It may live; it protects nobody yet.
+        assert lost(S.ACCEPTED, S.REJECTED, more=(made(1, unseen),)) == (STOP,)
     assert lost(S.ACCEPTED, S.REJECTED, more=(made(1, S.REJECTED, 4),), needed=4) == ()
