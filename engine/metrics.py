@@ -9,7 +9,7 @@ counts in Rust and is added up here once per socket read.
 
 import hashlib
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, Self
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,6 +18,7 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
 )
+from prometheus_client.metrics import MetricWrapperBase
 
 from engine.domain.values import AccountId
 
@@ -30,16 +31,48 @@ _FAST: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 _NETWORK: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
 
 
+class _Found(MetricWrapperBase):
+    """Remembers the series of its labels: the library makes texts of them each time it looks.
+
+    The series are few and stay, so what is remembered stays, too.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._found: dict[tuple[object, ...], Self] = {}
+
+    def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
+        """Return the series of these labels, as the library does."""
+        found = self._found.get(labelvalues)
+        if found is None or labelkwargs:
+            found = super().labels(*labelvalues, **labelkwargs)
+            if not labelkwargs:
+                self._found[labelvalues] = found
+        return found
+
+
+class _Counter(_Found, Counter):
+    """A counter that finds its series fast."""
+
+
+class _Gauge(_Found, Gauge):
+    """A gauge that finds its series fast."""
+
+
+class _Histogram(_Found, Histogram):
+    """A histogram that finds its series fast."""
+
+
 def _counter(name: str, text: str, *labels: str) -> Counter:
-    return Counter(name, text, labels, registry=REGISTRY)
+    return _Counter(name, text, labels, registry=REGISTRY)
 
 
 def _gauge(name: str, text: str, *labels: str) -> Gauge:
-    return Gauge(name, text, labels, registry=REGISTRY)
+    return _Gauge(name, text, labels, registry=REGISTRY)
 
 
 def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-    return Histogram(name, text, labels, registry=REGISTRY, buckets=buckets)
+    return _Histogram(name, text, labels, registry=REGISTRY, buckets=buckets)
 
 
 # The engine
@@ -292,6 +325,7 @@ API_SECONDS: Final = _histogram(
 )
 
 _aliases: dict[AccountId, str] = {}
+_labels: dict[AccountId, str] = {}
 _raw_labels = False
 
 
@@ -299,6 +333,7 @@ def configure_account_labels(aliases: Mapping[AccountId, str], *, raw: bool) -> 
     """Choose how accounts appear: raw numbers only when asked for, else alias or hash."""
     global _raw_labels  # noqa: PLW0603 - set once at start, like the registry itself
     _aliases.clear()
+    _labels.clear()
     _aliases.update(aliases)
     _raw_labels = raw
 
@@ -307,5 +342,9 @@ def account_label(account: AccountId) -> str:
     """Return the label of an account: its alias, or `acct-` and a short digest."""
     if _raw_labels:
         return account
-    alias = _aliases.get(account)
-    return alias or "acct-" + hashlib.sha256(account.encode()).hexdigest()[:8]
+    label = _labels.get(account)
+    if label is None:
+        alias = _aliases.get(account)
+        label = alias or "acct-" + hashlib.sha256(account.encode()).hexdigest()[:8]
+        _labels[account] = label
+    return label

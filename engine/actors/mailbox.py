@@ -31,6 +31,7 @@ import pykka
 from pykka import messages
 
 from engine import log, metrics
+from engine.actors.afterwards import Afterwards
 from engine.actors.reply import Reply
 from engine.actors.tally import ActorStatistics, Tallies, Tally
 
@@ -79,6 +80,7 @@ class Dispatcher:
         self._thread = threading.get_ident()
         self._ready: deque[tuple[LoopRef, Any, Reply | None]] = deque()
         self._armed = False
+        self.afterwards = Afterwards(self.loop)
         self.tallies = Tallies()
 
     # --- the mail --------------------------------------------------------------------------

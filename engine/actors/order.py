@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Final, TypeAlias, assert_never
 
 from engine import log, metrics
@@ -10,6 +11,7 @@ from engine.actors.shell import Clock, Shell
 from engine.actors.switchboard import Switchboard
 from engine.domain.messages import (
     AdoptOrder,
+    AttemptStarted,
     CancelAtBroker,
     DenyOrder,
     ExecutionSeen,
@@ -77,8 +79,15 @@ _SUBMITTING: Final = frozenset({Step.PLACE, Step.REPLY})
 _ASKED: Final = (OrderAnswered, PromptRaised, RecordCommitted)
 """What may lead to a yes: a question, a prompt, and the decision once it is durable."""
 
+_UNSENT: Final = (SubmitOrder, AttemptStarted)
+"""What becomes durable right before an order is sent; nobody may hold that up."""
+
 _PAGED: Final = frozenset({"duplicate", "late_sighting", "unprotected"})
 """Kinds of anomalies that somebody must hear of at once."""
+
+_PHASES: Final = {
+    phase: metrics.SUBMIT_SECONDS.labels(phase) for phase in ("intent", "turn", "ack")
+}
 
 _Sent: TypeAlias = PlaceAtBroker | ReplyAtBroker | CancelAtBroker | ModifyAtBroker
 
@@ -86,7 +95,7 @@ _Sent: TypeAlias = PlaceAtBroker | ReplyAtBroker | CancelAtBroker | ModifyAtBrok
 class OrderActor(Shell):
     """One order, from its intent on."""
 
-    __slots__ = ("_change_sent", "_started_ns", "_switchboard", "order")
+    __slots__ = ("_attempting", "_change_sent", "_started_ns", "_switchboard", "order")
 
     def __init__(
         self,
@@ -101,6 +110,7 @@ class OrderActor(Shell):
         self.order = order
         self._switchboard = switchboard
         self._started_ns = clock.monotonic_ns()
+        self._attempting = False
         self._change_sent = False
         if order.state_known:
             self.order.policy = switchboard.policy_of(order.ticket.account)
@@ -221,6 +231,7 @@ class OrderActor(Shell):
         self._switchboard.tell_order(message.order_id, message)
 
     def _write(self, effect: WriteRecord) -> None:
+        self._attempting = self._attempting or isinstance(effect.record, AttemptStarted)
         entry = Entry(
             at_ns=effect.view.updated_at_ns,
             account=effect.view.account,
@@ -236,18 +247,35 @@ class OrderActor(Shell):
         order_id, record = effect.view.order_id, type(effect.record).__name__
         match result:
             case Committed(seq=seq):
-                before = self._switchboard.views.get(order_id)
                 if effect.confirm:  # First: an order that waits to be sent is in a hurry.
                     message = RecordCommitted(order_id=order_id, record=record)
                     self._switchboard.tell_order(order_id, message)
-                self._observe(effect, before)
-                _log_change(effect.view, before)
-                self._switchboard.publish(effect, seq)
+                afterwards = self.ref.dispatcher.afterwards
+                if isinstance(effect.record, SubmitOrder):
+                    self._phase("intent")
+                if self._attempting and isinstance(effect.record, _UNSENT):
+                    afterwards.leave(partial(self.guarded, self._show_unsent, effect, seq))
+                    return
+                afterwards.flush()
+                self._publish(effect, seq)
             case NotCommitted(reason=reason):
                 failed = RecordFailed(order_id=order_id, record=record, reason=reason)
                 self._switchboard.tell_order(order_id, failed)
             case _:
                 assert_never(result)
+
+    def _show_unsent(self, effect: WriteRecord, seq: int) -> None:
+        """Publish what was durable before the order's bytes left; they had to go first."""
+        shown = self._switchboard.views.get(effect.view.order_id)
+        if shown is None or shown.seq < seq:  # Else a rebuilt order has shown more meanwhile.
+            self._publish(effect, seq)
+
+    def _publish(self, effect: WriteRecord, seq: int) -> None:
+        before = self._switchboard.views.get(effect.view.order_id)
+        self._observe(effect, before)
+        self._switchboard.publish(effect, seq)
+        # A line takes longer than all of this, and whoever waits for the order reads none.
+        self.ref.dispatcher.afterwards.leave(partial(_log_change, effect.view, before))
 
     def _observe(self, effect: WriteRecord, before: OrderView | None) -> None:
         """Count what has become durable; `before` is what was, None at first."""
@@ -255,8 +283,6 @@ class OrderActor(Shell):
         if before is not None and before.state in DOUBTFUL:
             self._observe_doubt(effect, before)
         match effect.record:
-            case SubmitOrder():
-                self._phase("intent")
             case DenyOrder(reason=reason):
                 metrics.REJECTS.labels("risk", reason.code).inc()
             case ReplyDecided(confirmed=confirmed):
@@ -307,7 +333,7 @@ class OrderActor(Shell):
 
     def _phase(self, phase: str) -> None:
         now_ns = self.clock.monotonic_ns()
-        metrics.SUBMIT_SECONDS.labels(phase).observe((now_ns - self._started_ns) / 1e9)
+        _PHASES[phase].observe((now_ns - self._started_ns) / 1e9)
         self._started_ns = now_ns
 
 

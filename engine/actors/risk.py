@@ -1,5 +1,6 @@
 """The actor of one account's risk."""
 
+from functools import partial
 from typing import Final, TypeAlias, assert_never
 
 from engine import log, metrics
@@ -110,8 +111,11 @@ class RiskActor(Shell):
                 self._spawner.start_order(approved, followers)
             case StartDenied(denied=denied):
                 self._spawner.start_denied(denied)
-            case ObserveChecks():
+            case ObserveChecks() if effect.change or effect.verdicts[-1].reason is not None:
                 self._observe(effect)
+            case ObserveChecks():  # An order that passed is in a hurry.
+                observe = partial(self.guarded, self._observe, effect)
+                self.ref.dispatcher.afterwards.leave(observe)
             case WriteReconciled(reconciled=reconciled):
                 self._write(reconciled)
             case HaltAccount():

@@ -28,6 +28,8 @@ class Views:
     """
 
     def __init__(self, packing: Packing | None = None) -> None:
+        self.refresh: Callable[[], None] = lambda: None
+        """Shows at once what is durable and was left for a moment later."""
         self._packing = packing
         self._orders: dict[OrderId, OrderView | RestingOrder] = {}
         self._awake: dict[OrderId, OrderView] = {}
@@ -113,6 +115,7 @@ class Views:
 
     def __iter__(self) -> Iterator[OrderView]:
         """Return the orders that do not rest; all that are not over are among them."""
+        self.refresh()
         return iter(self._awake.values())
 
     def find(
@@ -122,6 +125,7 @@ class Views:
 
         It holds up every actor of the engine, so it copies none but those it returns.
         """
+        self.refresh()
         found = (
             view
             for view in self._newest_first(wanted.client_order_id)
@@ -148,16 +152,20 @@ class Views:
         while not until(self.get(order_id)) and loop.time() < deadline:
             waiter: asyncio.Future[None] = loop.create_future()
             self._waiters.setdefault(order_id, []).append(waiter)
+            timer = loop.call_at(deadline, _end, waiter)
             try:
-                async with asyncio.timeout_at(deadline):
-                    await waiter
-            except TimeoutError:
-                break
+                await waiter
             finally:
+                timer.cancel()
                 waiters = self._waiters.get(order_id, [])
                 if waiter in waiters:
                     waiters.remove(waiter)
         return self.get(order_id)
+
+
+def _end(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def shown(view: OrderView, *, ready: bool) -> OrderView:

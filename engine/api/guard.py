@@ -6,6 +6,7 @@ what it asks. A browser that was lured here by another page fails at the first s
 Rule 2: nothing of a request is logged but its route, its status and who sent it.
 """
 
+import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -215,9 +216,11 @@ class Observer:
             status = refused.status
             response = refused.response()
         finally:
-            self._note(request, route, path, status, time.perf_counter() - started)
+            # A log line takes longer than to write the answer, which goes out first.
+            seconds, later = time.perf_counter() - started, asyncio.get_running_loop().call_soon
+            later(self._note, request, route, path, status, seconds)
             if route is not None and route.mutates:
-                _audit(request, path, status, token_id)
+                later(_audit, request, path, status, token_id)
         return response
 
     def _note(

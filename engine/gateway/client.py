@@ -31,6 +31,7 @@ import aiohttp
 from yarl import URL
 
 from engine import log, metrics
+from engine.domain.ports import ANSWER_MS_MAX, LATE_ANSWER_MS_MAX
 from engine.domain.values import SessionName
 from engine.gateway.kept import CheckedRequest, UnusableConnection
 from engine.gateway.pacing import Lane, Pacing, Waiter
@@ -39,6 +40,7 @@ from engine.gateway.turns import TooFast, TooLate, Turns
 from engine.gateway.wire.session import refuses_pace
 
 __all__ = [
+    "LATE_ANSWER_MS_MAX",
     "SOCKETS",
     "Answer",
     "Broken",
@@ -60,11 +62,7 @@ USER_AGENT: Final = "ibkr-execution-engine"
 ORDER_ANSWER_BYTES_MAX: Final = 256 * 1024
 LIST_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 
-LATE_ANSWER_MS_MAX: Final = 60_000
-"""For how long after its deadline an answer is still read, for those who want it."""
 _CONNECT_MS: Final = 5_000
-_DEADLINE_MS: Final = 12_000
-"""The broker gives up on its own backend after ten seconds; its 503 should still be heard."""
 _IDLE_REUSE_S: Final = 4
 """A connection idle for longer may be half gone already."""
 
@@ -88,7 +86,7 @@ class Request:
     changes: bool = False
     send_by_ns: int | None = None
     answer_bytes_max: int = LIST_ANSWER_BYTES_MAX
-    deadline_ms: int = _DEADLINE_MS
+    deadline_ms: int = ANSWER_MS_MAX
     late: "Late | None" = None
     """Told an answer that came after the deadline, if one does within a minute."""
 
@@ -343,17 +341,41 @@ class GatewayClient:
 
     async def _send_and_outlive(self, exchange: _Exchange, late: Late) -> Answer | NoAnswer:
         """Send, in a task that goes on reading when nobody waits for its answer any more."""
-        sending = asyncio.get_running_loop().create_task(self._send(exchange))
+        loop = asyncio.get_running_loop()
+        shown: asyncio.Future[Answer | NoAnswer] = loop.create_future()
+        sending = loop.create_task(self._send_and_show(exchange, shown))
         self._tasks.add(sending)
-        sending.add_done_callback(self._tasks.discard)
+        sending.add_done_callback(self._sent)
         try:
-            return await asyncio.shield(sending)
+            return await shown
         except asyncio.CancelledError:
+            _ = shown.cancelled() or (shown.done() and shown.exception())  # Nobody takes it now.
             if exchange.written and not self._closing:
                 self.spawn(self._drain(sending, late))
             else:
                 sending.cancel()
             raise
+
+    async def _send_and_show(
+        self, exchange: _Exchange, shown: "asyncio.Future[Answer | NoAnswer]"
+    ) -> Answer | NoAnswer:
+        """Send, and show the result to who still waits: a task's end would tell it later."""
+        try:
+            result = await self._send(exchange)
+        except asyncio.CancelledError:
+            shown.cancel()
+            raise
+        except Exception as error:
+            if not shown.done():
+                shown.set_exception(error)
+            raise
+        if not shown.done():
+            shown.set_result(result)
+        return result
+
+    def _sent(self, task: asyncio.Task[Answer | NoAnswer]) -> None:
+        self._tasks.discard(task)
+        _ = task.cancelled() or task.exception()  # It was shown; nobody must miss it here.
 
     async def _drain(self, sending: asyncio.Task[Answer | NoAnswer], late: Late) -> None:
         """Read what comes after the deadline; when the minute is over, the connection ends."""

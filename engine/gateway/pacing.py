@@ -356,7 +356,7 @@ class Pacer:
         """Return those whose turn it is now; each must `finish` later."""
         self._regulate(now_ns)
         admitted: list[Waiter] = []
-        while (waiter := self._next(now_ns)) is not None:
+        while any(self._waiting.values()) and (waiter := self._next(now_ns)) is not None:
             self._waiting[waiter.lane].remove(waiter)
             self._box.began(now_ns)
             for name in _PASSES[waiter.lane]:

@@ -74,6 +74,13 @@ class Turns:
         self._waiting[waiter] = turn
         self._pacer.join(waiter)
         self._pump()
+        if not turn.done():
+            await self._wait_for(waiter, turn, wait_ms)
+        waits = metrics.PACING_WAIT_SECONDS.labels(self.session, lane.name.lower())
+        waits.observe((self.clock() - began_ns) / 1e9)
+        return waiter
+
+    async def _wait_for(self, waiter: Waiter, turn: asyncio.Future[None], wait_ms: int) -> None:
         try:
             async with asyncio.timeout(wait_ms / 1000):
                 await turn
@@ -84,9 +91,6 @@ class Turns:
         except BaseException:
             self._give_up(waiter, turn)
             raise
-        waits = metrics.PACING_WAIT_SECONDS.labels(self.session, lane.name.lower())
-        waits.observe((self.clock() - began_ns) / 1e9)
-        return waiter
 
     def depart(self, turn: Waiter) -> None:
         """Take note that the request is being written; its time counts from here."""

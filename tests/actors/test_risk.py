@@ -30,7 +30,7 @@ from engine.domain.values import (
 )
 from tests.actors.house import ACCOUNT, TICKET, House, coid, ready_house
 from tests.domain.risk.samples import CONID, INSTRUMENT, execution, position, told
-from tests.fakes import run, skip
+from tests.fakes import quiet, run, skip
 
 MINE = Scope(kind=ScopeKind.ACCOUNT, key=ACCOUNT)
 LABEL = metrics.account_label(ACCOUNT)
@@ -67,6 +67,7 @@ def test_how_much_of_each_limit_is_in_use_is_shown() -> None:
         house = await ready_house()
 
         await house.board.risks[ACCOUNT].ask(request(house))
+        await quiet()
 
         used = metrics.RISK_UTILISATION.labels(LABEL, "R08")._value.get()
         assert used == pytest.approx(0.01), "10 of 1,000 units"

@@ -33,6 +33,7 @@ def test_an_approved_order_starts_with_its_intent_and_its_body() -> None:
         house.spawner.start_order(approved)
         await quiet()
         house.journal.commit(1)
+        await quiet()
 
         (intent,) = house.journal.of_orders
         assert intent.entry.message == SubmitOrder(

@@ -8,7 +8,7 @@ so that each can be seen.
 """
 
 from collections.abc import Callable, Iterator
-from decimal import localcontext
+from decimal import Decimal, localcontext
 from typing import Final, TypeAlias
 
 from engine.domain.messages import (
@@ -247,7 +247,9 @@ class Approvals:
         """Reserve and approve all orders of a request that passed."""
         session, _ = self._standing()
         for ticket, order_id, coid in _members(message):
-            units = self._inputs(message, ticket).units
+            units: Decimal | Missing = ticket.quantity
+            if ticket.cash_quantity is not None:
+                units = self._inputs(message, ticket).units
             assert not isinstance(units, Missing), "an order without a quantity passed its checks"
             self._reservations.reserve(ticket, order_id, coid, units=units, now_ns=message.now_ns)
             yield ApprovedTicket(

@@ -46,14 +46,16 @@ class Priced:
 
 def has_rules(instrument: Instrument) -> bool:
     """Return whether tick, lot and multiplier are there and make sense."""
-    steps = [instrument.multiplier, instrument.size_increment]
-    steps += [step.increment for step in instrument.increments]
-    edges = [step.lower_edge for step in instrument.increments]
-    return (
-        bool(edges)
-        and all(step.is_finite() and FINEST <= step <= LARGEST for step in steps)
-        and all(edge.is_finite() for edge in edges)
-    )
+    if not (_is_sane(instrument.multiplier) and _is_sane(instrument.size_increment)):
+        return False
+    for step in instrument.increments:
+        if not (_is_sane(step.increment) and step.lower_edge.is_finite()):
+            return False
+    return bool(instrument.increments)
+
+
+def _is_sane(step: Decimal) -> bool:
+    return step.is_finite() and FINEST <= step <= LARGEST
 
 
 def miss_rules(ticket: Ticket) -> Missing:

@@ -48,7 +48,7 @@ class Restrictions:
         """
         limits = self.limits
         found = (limits.trading_state, f"trading_state, {limits.source('trading_state')}")
-        for scope in self._scopes(ticket):
+        for scope in self._scopes(ticket) if self._halts else ():
             halt = self._halts.get(scope)
             if halt is not None and halt.level.strictness > found[0].strictness:
                 found = (halt.level, f"{scope} halted by {halt.by}: {halt.reason}")
