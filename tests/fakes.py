@@ -263,7 +263,9 @@ class FakeJournal:
         await asyncio.sleep(0)  # As in `read`.
         return found
 
-    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
+    async def read(
+        self, *, after_seq: int, limit: int, order_id: OrderId | None = None
+    ) -> tuple[EventView, ...]:
         page = tuple(
             EventView(
                 seq=one.seq,
@@ -274,7 +276,7 @@ class FakeJournal:
                 body=codec.encode(one.entry.message),
             )
             for one in self.durable
-            if one.seq > after_seq
+            if one.seq > after_seq and order_id in {None, one.entry.order_id}
         )[:limit]
         await asyncio.sleep(0)  # A real one reads in a thread; more may come meanwhile.
         return page

@@ -1,12 +1,14 @@
 """The engine as the API sees it: the one place where somebody waits for an actor.
 
-Rule 1: only what is durable is answered; `order_requests.py` says how.
+Rule 1: only what is durable is answered; `order_requests.py` says how. How far the search for an
+order in doubt has come is from memory.
 
 Rule 2: an `ask` has a time limit, and asks only actors that answer at once.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import pykka
@@ -55,6 +57,7 @@ from engine.domain.values import (
     ConId,
     Instrument,
     OrderId,
+    OrderState,
     Quote,
     Reason,
     Scope,
@@ -195,8 +198,14 @@ class EngineBridge:
         return self._board.views.find(wanted, is_ready=self._requests.is_ready)
 
     def order(self, order_id: OrderId) -> OrderView:
-        """One order. Raises `UnknownOrder`."""
-        return self._requests.order(order_id)
+        """One order, in doubt with what was looked at so far. Raises `UnknownOrder`."""
+        view = self._requests.order(order_id)
+        session = self._board.session_of.get(view.account)
+        if view.state is not OrderState.IN_DOUBT or session is None:
+            return view
+        now_ns = self._clock.monotonic_ns()
+        so_far = self._supervisor.sessions[session].session.evidence(order_id, now_ns)
+        return replace(view, evidence=so_far or view.evidence)
 
     def external_orders(self, account: AccountId) -> tuple[ExternalOrderView, ...]:
         """Orders at the broker that this engine did not send. Raises `UnknownAccount`."""
@@ -334,7 +343,7 @@ class EngineBridge:
         self._board.journal.append(entry, done.set_result)
         result = await done
         if isinstance(result, NotCommitted):
-            raise JournalUnavailable(result.reason.message)
+            raise self._journal.error(result.reason.message)
 
     # --- market data -------------------------------------------------------------------------
 

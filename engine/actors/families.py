@@ -7,9 +7,11 @@ by what they are. Once the broker's id of one is learned it is found by that.
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
+from engine.domain.history import REST_NS
 from engine.domain.order import group
 from engine.domain.values import (
     LIVE,
+    TERMINAL,
     UNKNOWN,
     AccountId,
     BrokerOrderId,
@@ -23,13 +25,18 @@ _AWAITED: Final = UNKNOWN | {OrderState.NOT_PLACED}
 """States of an entry whose broker id may be learned yet; what surely never was has none."""
 
 
+SWEEP_NS: Final = 3_600 * 1_000_000_000
+"""How often those are forgotten that ended long ago."""
+
+
 class Families:
-    """The entries that have exits, by account."""
+    """The entries that have exits, by account; once all of one rest, it is forgotten."""
 
     def __init__(self, view_of: Callable[[OrderId], OrderView | None]) -> None:
         self._view_of = view_of
         self._exits: dict[OrderId, set[OrderId]] = {}
         self._entries: dict[AccountId, set[OrderId]] = {}
+        self._swept_ns = 0
 
     def take(self, view: OrderView) -> None:
         """Remember an exit, and whose it is."""
@@ -38,6 +45,24 @@ class Families:
         leader = view.group.leader
         self._exits.setdefault(leader, set()).add(view.order_id)
         self._entries.setdefault(view.account, set()).add(leader)
+        if view.updated_at_ns - self._swept_ns >= SWEEP_NS:
+            self._swept_ns = view.updated_at_ns
+            self._forget_ended(view.updated_at_ns - REST_NS)
+
+    def _forget_ended(self, before_ns: int) -> None:
+        """Forget the families that ended so long ago that their orders rest."""
+        for account, leaders in tuple(self._entries.items()):
+            for leader in tuple(leaders):
+                members = (leader, *self._exits[leader])
+                if all(self._ended(order_id, before_ns) for order_id in members):
+                    del self._exits[leader]
+                    leaders.discard(leader)
+            if not leaders:
+                del self._entries[account]
+
+    def _ended(self, order_id: OrderId, before_ns: int) -> bool:
+        view = self._view_of(order_id)
+        return view is not None and view.state in TERMINAL and view.updated_at_ns < before_ns
 
     def is_of_exit(self, row: OrderRow, leader: OrderId) -> bool:
         """Say whether a row that came under an entry's id is one of its exits."""

@@ -15,7 +15,6 @@ from engine.actors.switchboard import Switchboard
 from engine.domain.messages import ResolveOrder
 from engine.domain.order import Order
 from engine.domain.ports import (
-    JournalUnavailable,
     NotResolvable,
     ResolveRequest,
     UnknownExternalOrder,
@@ -36,6 +35,9 @@ from engine.domain.views import EventView, OrderView
 
 DURABLE_S_MAX: Final = 5.0
 """What a person declares gets this long to become durable."""
+
+STORY_PAGE: Final = 1_000
+"""So many records of an order are read at once."""
 
 
 class Interventions:
@@ -132,19 +134,19 @@ class Interventions:
         after = await views.wait_for(found, adopted, timeout_s=DURABLE_S_MAX)
         if after is None:
             msg = f"order {found} could not be made durable; the broker's order is as it was"
-            raise JournalUnavailable(msg)
+            raise self._health.error(msg)
         return self._order(found)
 
     async def story(self, order_id: OrderId) -> tuple[EventView, ...]:
         """Every journal record of an order, oldest first."""
-        journal = self._board.journal
-        records = await journal.records(order_id=order_id)
-        if not records:
-            raise UnknownOrder(order_id)
         events: list[EventView] = []
-        for record in records:
-            # By its place: what is shown is what is written, byte for byte.
-            events.extend(await journal.read(after_seq=record.seq - 1, limit=1))
+        read = self._board.journal.read
+        while page := await read(
+            after_seq=events[-1].seq if events else 0, limit=STORY_PAGE, order_id=order_id
+        ):
+            events.extend(page)
+        if not events:
+            raise UnknownOrder(order_id)
         return tuple(events)
 
 

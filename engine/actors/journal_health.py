@@ -5,7 +5,7 @@ at all refuses everything that must be durable before it is answered, and stays 
 """
 
 from engine.actors.watched_journal import FULL
-from engine.domain.ports import JournalUnavailable
+from engine.domain.ports import JournalFull, JournalUnavailable
 from engine.domain.values import Reason
 
 
@@ -30,7 +30,12 @@ class JournalHealth:
     def refuse_new(self) -> None:
         """Raise `JournalUnavailable` unless a new order can be written."""
         if self.problem is not None:
-            raise JournalUnavailable(self.problem.message)
+            raise self.error(self.problem.message)
+
+    def error(self, message: str) -> JournalUnavailable:
+        """Return what to raise where something could not be made durable."""
+        full = self.problem is not None and self.problem.code == FULL
+        return JournalFull(message) if full else JournalUnavailable(message)
 
     def refuse_all(self) -> None:
         """Raise `JournalUnavailable` unless records of orders that exist can be written."""

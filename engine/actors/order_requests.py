@@ -34,7 +34,6 @@ from engine.domain.ports import (
     AmbiguousSymbol,
     ChangeRefused,
     EngineDraining,
-    JournalUnavailable,
     NotModifiable,
     OrderEncoder,
     SubmitRequest,
@@ -170,7 +169,7 @@ class OrderRequests:
                 cancel = CancelOrder(order_id=answer.order_id, cause="not durable in time")
                 self._board.tell_order(answer.order_id, cancel)
             text = f"order {order_id} could not be made durable; nothing was sent"
-            raise JournalUnavailable(text)
+            raise self._health.error(text)
         return self.order(order_id)
 
     async def _settle(self, request: SubmitRequest) -> Settled | AmbiguousSymbol:

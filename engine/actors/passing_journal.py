@@ -41,9 +41,11 @@ class PassingJournal:
         """Yield durable entries after `after_seq` in pages."""
         return self._inner.replay(after_seq=after_seq, until_seq=until_seq)
 
-    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
-        """Return durable entries after `after_seq`."""
-        return await self._inner.read(after_seq=after_seq, limit=limit)
+    async def read(
+        self, *, after_seq: int, limit: int, order_id: OrderId | None = None
+    ) -> tuple[EventView, ...]:
+        """Return durable entries after `after_seq`, of one order if wanted."""
+        return await self._inner.read(after_seq=after_seq, limit=limit, order_id=order_id)
 
     async def records(
         self, *, account: AccountId | None = None, order_id: OrderId | None = None

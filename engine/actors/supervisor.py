@@ -85,6 +85,7 @@ class Supervisor:
         self._dispatcher = dispatcher
         self._clock = clock
         self._switchboard = switchboard
+        switchboard.views.refresh = dispatcher.afterwards.flush
         self._spawner = spawner
         self._roster = Roster(
             dispatcher=dispatcher,

@@ -324,12 +324,13 @@ class Switchboard:
 
     def deliver(self, session: SessionName, news: DeliverNews) -> None:
         """Hand rows and executions to their orders, in order."""
+        self.views.refresh()  # What is just being sent may be what they are about.
         # An exit of ours that a whole list lacks may be in it under another number.
         listed = {row.broker_order_id for row in news.rows} if news.read else None
         for row in news.rows:
             if self._tell_row(row, news.source, read=news.read, listed=listed):
                 continue
-            if self._strangers.meet(session, row, news.source) and row.coid is not None:
+            if self._strangers.meet(session, row, news.source):
                 self._suspect(row.account, row.coid)
         strange_fills: dict[AccountId, list[PositionFilled]] = {}
         for execution in news.executions:
@@ -341,6 +342,7 @@ class Switchboard:
                 self.tell_order(order_id, fill)
             else:
                 self._strangers.meet_fill(session, execution)
+                self._suspect(execution.account, execution.coid)
                 fills = strange_fills.setdefault(execution.account, [])
                 fills.append(self.as_fill(execution))
         # One message an account: a day of others' trades must not fill a mailbox.
@@ -365,14 +367,15 @@ class Switchboard:
         self.tell_order(order_id, seen)
         return True
 
-    def _suspect(self, account: AccountId, coid: Coid) -> None:
+    def _suspect(self, account: AccountId, coid: Coid | None) -> None:
         """Stop an account whose broker knows an order of ours that the journal does not.
 
         Then the journal is not the one that the order was sent from, and what else it
         lacks nobody can say.
         """
-        known = coid in self._suspects or self._addresses.of_coid(coid) is not None
-        if known or not is_our_coid(coid, self._shard):
+        if coid is None or coid in self._suspects or self._addresses.of_coid(coid) is not None:
+            return
+        if not is_our_coid(coid, self._shard):
             return
         self._suspects.add(coid)
         reason = (

@@ -183,8 +183,9 @@ class AccountBody(Shown):
 
     `cash` is by currency; it was read `cash_age_ms` ago, null when it never was. Until
     `reconciliation` is past pending no order is taken; `reconcile_step` says what is being
-    read. `breaks` are what a comparison with the broker found and nothing explains. So
-    many `external_orders` work that this engine did not send; they count in the exposure.
+    read, or what differs while it is explaining and no break yet. `breaks` are what a
+    comparison with the broker found and nothing explains. So many `external_orders` work
+    that this engine did not send; they count in the exposure.
     """
 
     account: str

@@ -17,6 +17,7 @@ from engine.api import strict_json
 from engine.domain.ports import (
     AmbiguousSymbol,
     EngineDraining,
+    JournalFull,
     JournalUnavailable,
     NotModifiable,
     NotResolvable,
@@ -219,6 +220,13 @@ def from_engine(error: Exception) -> ApiError | None:
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "DRAINING",
                 "the engine is stopping and takes no new orders; nothing was journaled",
+            )
+        case JournalFull():
+            return ApiError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "JOURNAL_FULL",
+                "the journal's disk is full: nothing new is taken, cancels and what becomes of "
+                "existing orders go on; nothing was journaled and nothing was sent",
             )
         case JournalUnavailable():
             return ApiError(

@@ -49,6 +49,7 @@ from engine.domain.ports import (
     UnknownExternalOrder,
     UnknownOrder,
 )
+from engine.domain.risk.verdict import figures_of
 from engine.domain.values import (
     AccountId,
     BrokerOrderId,
@@ -96,8 +97,15 @@ def _submitted(order: OrderView, followers: tuple[OrderView, ...]) -> web.Respon
     if order.state is not OrderState.DENIED:
         return answer(body, HTTPStatus.ACCEPTED)
     assert order.reason is not None, "a denied order says why"
-    error = ErrorBody(code=order.reason.code, message=order.reason.message, details={})
-    return answer(DeniedAnswer(order=body, error=error), HTTPStatus.UNPROCESSABLE_ENTITY)
+    return answer(
+        DeniedAnswer(order=body, error=_refusal(order.reason)), HTTPStatus.UNPROCESSABLE_ENTITY
+    )
+
+
+def _refusal(reason: Reason) -> ErrorBody:
+    """Return an error with the figures that the check compared; none where it was no check."""
+    details = dict(figures_of(reason))
+    return ErrorBody(code=reason.code, message=reason.message, details=details)
 
 
 def _conflict(client_order_id: str, order: OrderView) -> ApiError:
@@ -202,10 +210,8 @@ async def _modify(call: Call[ModifyQuery, ModifyBody]) -> web.Response:
     try:
         order = await call.engine.modify(order.order_id, call.body.change(), by=call.caller)
     except ChangeRefused as refused:
-        reason = refused.reason
-        error = ErrorBody(code=reason.code, message=reason.message, details={})
         unchanged = OrderBody.of(call.engine.order(order.order_id))
-        body = RefusedChangeAnswer(order=unchanged, error=error)
+        body = RefusedChangeAnswer(order=unchanged, error=_refusal(refused.reason))
         return answer(body, HTTPStatus.UNPROCESSABLE_ENTITY)
     if call.query.wait is not None:
         timeout_ms = _wait_ms(call.query.timeout)

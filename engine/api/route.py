@@ -257,10 +257,14 @@ async def _read_body(request: web.Request, patience: Patience) -> bytes:
         request.writer.output_size = 0  # else it would count as the answer's beginning
     content = bytearray()
     try:
-        async with asyncio.timeout(patience.body_seconds):
-            while chunk := await request.content.readany():
-                content += chunk
-                refuse_large_body(len(content))
+        if request.content.is_eof():  # It came with its headers, as most do.
+            content += request.content.read_nowait()
+            refuse_large_body(len(content))
+        else:
+            async with asyncio.timeout(patience.body_seconds):
+                while chunk := await request.content.readany():
+                    content += chunk
+                    refuse_large_body(len(content))
     except TimeoutError:
         raise ApiError(
             HTTPStatus.REQUEST_TIMEOUT,

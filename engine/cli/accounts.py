@@ -33,9 +33,9 @@ def _aged(name: str) -> Column:
 
 def _reconciled(row: JsonObject) -> str:
     """Write how the account stands against the broker: the step, the breaks, or the age."""
-    if row["reconciliation"] == Reconciliation.PENDING:
-        step = row["reconcile_step"]
-        return f"pending: {step}" if step else "pending"
+    step = row["reconcile_step"]
+    if row["reconciliation"] in {Reconciliation.PENDING, Reconciliation.EXPLAINING}:
+        return f"{row['reconciliation']}: {step}" if step else str(row["reconciliation"])
     count = len(row["breaks"])
     found = f"{count} break{'s' if count > 1 else ''}" if count else str(row["reconciliation"])
     age_ms = row["reconciled_age_ms"]

@@ -298,7 +298,8 @@ class Api:
         except (ValueError, KeyError, TypeError, AttributeError):
             text = f"the engine at {self.address} answered with status {answer.status}"
             details = None
-        if details:
+        # Of what risk refused the message has all figures.
+        if details and answer.status != HTTPStatus.UNPROCESSABLE_ENTITY:
             text += f"\ndetails: {json.dumps(details)}"
         if answer.status == HTTPStatus.UNAUTHORIZED:
             text += f"\n{self._token_hint()}"

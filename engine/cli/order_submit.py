@@ -1,4 +1,4 @@
-"""`engine orders submit`: an order, or a bracket of an entry and its exits.
+"""`engine orders submit`: an order, a bracket of an entry and its exits, or a group.
 
 Rule 1: a submit always has a key (`--client-order-id`, made up when it is not given) that
 is printed before anything is sent. Whatever happens after that, the same command with the
@@ -32,6 +32,7 @@ from engine.cli.order_rows import sentence
 from engine.cli.output import fail, note, print_json, say, shown
 from engine.domain.values import (
     TERMINAL,
+    GroupKind,
     OrderState,
     OrderType,
     Side,
@@ -43,11 +44,20 @@ FAILED: Final = frozenset(
     {OrderState.DENIED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.NOT_PLACED}
 )
 """States in which a submitted order did not do what was asked: exit code 1."""
-_NOT_TAKEN: Final = frozenset({"DRAINING", "JOURNAL_UNAVAILABLE"})
+_NOT_TAKEN: Final = frozenset({"DRAINING", "JOURNAL_FULL", "JOURNAL_UNAVAILABLE"})
 """The engine's own word that it took nothing; any other failure leaves that open."""
 _FLAGS: Final = {"true": True, "false": False}
 _EXITS: Final = "A bracket: exits that work once the order has filled"
+_OCA: Final = "One cancels all: the first of the group that fills ends the others"
 _ALGO: Final = "One of the broker's algorithms"
+_NUMBERS: Final = frozenset(
+    {"quantity", "limit_price", "stop_price", "trailing_amount", "cap_price"}
+)
+_WORDS: Final = frozenset(
+    {"side", "trailing_type", "tif", "good_till", "outside_rth", "client_order_id"}
+)
+_MEMBER: Final = _NUMBERS | _WORDS
+"""What another order of a group may say of itself beside its type."""
 
 
 class Wait(StrEnum):
@@ -81,6 +91,16 @@ Loss = Annotated[str | None, _exit_price("A stop order.")]
 ExitTif = Annotated[
     TimeInForce | None,
     typer.Option(case_sensitive=False, help="As --tif unless given.", rich_help_panel=_EXITS),
+]
+Members = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--oca",
+        metavar="TYPE,NAME=VALUE,…",
+        help="Another order, such as LMT,limit-price=199,side=SELL; again for each. "
+        "What it does not say is as in the first one.",
+        rich_help_panel=_OCA,
+    ),
 ]
 AlgoName = Annotated[
     str | None, typer.Option(metavar="NAME", help="Such as Adaptive.", rich_help_panel=_ALGO)
@@ -122,6 +142,7 @@ def submit_order(
     take_profit: Profit = None,
     stop_loss: Loss = None,
     exit_tif: ExitTif = None,
+    oca: Members = None,
     algo: AlgoName = None,
     algo_param: AlgoParameters = None,
     client_order_id: Key = None,
@@ -144,7 +165,7 @@ def submit_order(
         "outside_rth": outside_rth or None,
         "strategy": strategy,
         "algo": _algo(algo, algo_param or ()),
-        "legs": _exits(take_profit, stop_loss, exit_tif),
+        **_group(_exits(take_profit, stop_loss, exit_tif), list(map(_member, oca or ()))),
     }
     _submit(api, account, body, wait, timeout, as_json=as_json)
 
@@ -169,6 +190,40 @@ def _exits(
     if tif is not None:
         legs = [{**leg, "tif": tif} for leg in legs]
     return legs or None
+
+
+def _member(text: str) -> JsonObject:
+    """Return another order of a group: `LMT,limit-price=199`."""
+    kind, *parts = text.split(",")
+    leg: JsonObject = {"type": kind.strip().upper()}
+    if leg["type"] not in tuple(OrderType):
+        message = f"{kind!r} in --oca {text!r} is none of {', '.join(OrderType)}"
+        raise typer.BadParameter(message)
+    for part in parts:
+        key, _, value = part.partition("=")
+        name, value = key.strip().replace("-", "_"), value.strip()
+        if name not in _MEMBER or not value or name in leg:
+            allowed = ", ".join(sorted(each.replace("_", "-") for each in _MEMBER))
+            message = f"{part!r} in --oca {text!r} is not NAME=VALUE, once each, of {allowed}"
+            raise typer.BadParameter(message)
+        leg[name] = decimal_text(value) if name in _NUMBERS else _word(name, value)
+    return leg
+
+
+def _word(name: str, value: str) -> str | bool:
+    if name == "outside_rth":
+        return _FLAGS.get(value, value)
+    return value.upper() if name in {"side", "tif"} else value
+
+
+def _group(exits: list[JsonObject] | None, members: list[JsonObject]) -> JsonObject:
+    """Return the other orders and how they hang together."""
+    if not members:
+        return {"legs": exits}
+    if exits is not None:
+        message = "--oca does not go with --take-profit or --stop-loss: that is a bracket"
+        raise typer.BadParameter(message)
+    return {"legs": members, "group": GroupKind.OCA}
 
 
 def _algo(name: str | None, parameters: Sequence[str]) -> JsonObject | None:

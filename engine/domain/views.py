@@ -167,7 +167,7 @@ class AccountView:
     cash_age_ms: int | None = None
     reconciliation: Reconciliation = Reconciliation.PENDING
     reconcile_step: str = ""
-    """What is being read while the reconciliation is pending; empty afterwards."""
+    """What is read while it is pending, or differs while it is explained; empty else."""
     reconciled_age_ms: int | None = None
     breaks: tuple[PositionBreak, ...] = ()
     external_orders: int = 0

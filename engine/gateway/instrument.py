@@ -6,9 +6,7 @@ order is refused with the reason.
 Rule 2: a refusal that speaks of the rules makes them forgotten: the next order reads them.
 """
 
-import asyncio
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from engine import log, metrics
@@ -22,6 +20,7 @@ from engine.gateway.contract_search import (
     is_no_such_contract,
     normalised,
 )
+from engine.gateway.kept_answers import AGE_NS_MAX, KeptAnswers
 from engine.gateway.session import fetch
 from engine.gateway.wire import instrument as wire
 from engine.gateway.wire import listing
@@ -30,8 +29,6 @@ from engine.gateway.wire.session import CallRefused
 
 CANDIDATES_MAX: Final = 50
 KEPT_MAX: Final = 10_000
-_AGE_NS_MAX: Final = 24 * 3_600 * 1_000_000_000
-_NS_PER_MS: Final = 1_000_000
 _DAY_DIGITS: Final = len("YYYYMMDD")
 _MONTH_DIGITS: Final = len("YYYYMM")
 
@@ -42,30 +39,22 @@ _SUPPORTED: Final = ", ".join(wire.SEC_TYPES)
 _log = log.get("gateway.instrument")
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A contract, and when its answer came."""
-
-    instrument: Instrument
-    read_ns: int
-
-
 @dataclass(slots=True)
 class HttpInstrumentGateway:
     """Looks contracts up at one gateway. All of its life is on the loop."""
 
     client: GatewayClient
-    _known: dict[ConId, _Known] = field(init=False, default_factory=dict)
+    _contracts: KeptAnswers[Instrument] = field(init=False)
     _found: dict[ContractQuery, tuple[ConId, int]] = field(init=False, default_factory=dict)
-    _asked: dict[ConId, asyncio.Future[Instrument | Reason]] = field(
-        init=False, default_factory=dict
-    )
     _unknown_words: set[str] = field(init=False, default_factory=set)
     _search: ContractSearch = field(init=False)
     _algos: AlgoBook = field(init=False)
 
     def __post_init__(self) -> None:
-        """Search where the contracts are read."""
+        """Search where the contracts are read, and keep what is read."""
+        self._contracts = KeptAnswers(
+            client=self.client, read=self._read, what=_what, kept_max=KEPT_MAX
+        )
         self._search = ContractSearch(self.client)
         self._algos = AlgoBook(self.client)
 
@@ -74,18 +63,7 @@ class HttpInstrumentGateway:
 
         Those who ask for the same contract at the same time share one request.
         """
-        known = self._known.get(conid)
-        if known is not None and self._is_fresh(known.read_ns):
-            return known.instrument
-        asked = self._asked.get(conid)
-        if asked is None:
-            asked = asyncio.get_running_loop().create_future()
-            self._asked[conid] = asked
-            self.client.answer(
-                self._read(conid), partial(self._told, conid, asked), partial(_failed, conid)
-            )
-        # Of those who wait, one may give up; the others still get their answer.
-        return await asyncio.shield(asked)
+        return await self._contracts.of(conid)
 
     async def find(self, query: ContractQuery) -> Instrument | AmbiguousSymbol | Reason:
         """Return the one contract that fits, or why there is not exactly one.
@@ -132,16 +110,14 @@ class HttpInstrumentGateway:
 
     def age_ms(self, conid: ConId) -> int | None:
         """Return how old our knowledge of a contract is, None without any."""
-        known = self._known.get(conid)
-        return None if known is None else (self.client.clock() - known.read_ns) // _NS_PER_MS
+        return self._contracts.age_ms(conid)
 
     def forget(self, conid: ConId) -> None:
         """Read the contract anew when it is next asked for: the broker goes by other rules.
 
         A read under way may bring the old ones; it answers those who wait, and nobody else.
         """
-        self._known.pop(conid, None)
-        self._asked.pop(conid, None)
+        self._contracts.forget(conid)
         self._algos.forget(conid)
 
     async def _read(self, conid: ConId) -> Instrument | Reason:
@@ -157,34 +133,19 @@ class HttpInstrumentGateway:
             )
             read = wire.instrument(conid, document)
         except CallRefused as refused:
-            return _reason_of(refused, f"conid {conid}")
+            return _reason_of(refused, _what(conid))
         except BadAnswer as error:
-            return Reason(code="BAD_ANSWER", message=f"conid {conid}: {error}")
+            return Reason(code="BAD_ANSWER", message=f"{_what(conid)}: {error}")
         self._count_unknown(conid, read.unknown)
         if read.instrument.sec_type not in wire.SEC_TYPES:
             return _unsupported(f"conid {conid} is of type", read.instrument.sec_type)
         return read.instrument
 
-    def _told(
-        self,
-        conid: ConId,
-        asked: asyncio.Future[Instrument | Reason],
-        answer: Instrument | Reason,
-    ) -> None:
-        is_newest = self._asked.get(conid) is asked
-        if is_newest:
-            del self._asked[conid]
-        if is_newest and isinstance(answer, Instrument):
-            self._known.pop(conid, None)  # What is read anew is the newest, and goes last.
-            self._known[conid] = _Known(answer, self.client.clock())
-            if len(self._known) > KEPT_MAX:
-                del self._known[next(iter(self._known))]
-        if not asked.done():
-            asked.set_result(answer)
-
     def _found_before(self, query: ContractQuery) -> ConId | None:
         found = self._found.get(query)
-        return found[0] if found is not None and self._is_fresh(found[1]) else None
+        if found is None or self.client.clock() - found[1] >= AGE_NS_MAX:
+            return None
+        return found[0]
 
     def _keep_found(self, query: ContractQuery, conid: ConId) -> None:
         if self._found_before(query) is not None:
@@ -193,9 +154,6 @@ class HttpInstrumentGateway:
         self._found[query] = (conid, self.client.clock())
         if len(self._found) > KEPT_MAX:
             del self._found[next(iter(self._found))]
-
-    def _is_fresh(self, read_ns: int) -> bool:
-        return self.client.clock() - read_ns < _AGE_NS_MAX
 
     def _count_unknown(self, conid: ConId, words: tuple[str, ...]) -> None:
         """Count each word of the rules that nobody here knows, once."""
@@ -208,9 +166,8 @@ class HttpInstrumentGateway:
                 )
 
 
-def _failed(conid: ConId, error: Exception) -> Instrument | Reason:
-    message = f"conid {conid}: {type(error).__name__}: {error}"
-    return Reason(code="INTERNAL_ERROR", message=message)
+def _what(conid: ConId) -> str:
+    return f"conid {conid}"
 
 
 def _unsupported(what: str, sec_type: str) -> Reason:

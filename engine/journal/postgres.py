@@ -194,15 +194,17 @@ class PostgresJournal:
                 raise JournalCorrupt(self._shard.where, chain.seq + 1, "it is missing")
             yield [recorded(self._shard.where, _found_in(row)) for row in rows]
 
-    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
+    async def read(
+        self, *, after_seq: int, limit: int, order_id: OrderId | None = None
+    ) -> tuple[EventView, ...]:
         """Return up to `limit` durable entries with `seq > after_seq`, oldest first.
 
-        At most 10,000 at a time.
+        With `order_id` only those of this order. At most 10,000 at a time.
         """
         last_seq = self._last_seq
         if after_seq >= last_seq:
             return ()
-        rows = await self._page(after_seq, last_seq, min(limit, READ_RECORDS_MAX))
+        rows = await self._page(after_seq, last_seq, min(limit, READ_RECORDS_MAX), order_id)
         return tuple(
             EventView(seq=seq, at_ns=at_ns, type=name, account=account, order_id=order, body=body)
             for seq, at_ns, name, account, order, _session, body in rows
@@ -241,10 +243,16 @@ class PostgresJournal:
             await close(self._connection)
             self._connection = None
 
-    async def _page(self, after_seq: int, until_seq: int, limit: int) -> list[Found]:
+    async def _page(
+        self, after_seq: int, until_seq: int, limit: int, order_id: OrderId | None = None
+    ) -> list[Found]:
         return await self._line.do(
             lambda connection: self._shard.page(
-                connection, after_seq=after_seq, until_seq=until_seq, limit=limit
+                connection,
+                after_seq=after_seq,
+                until_seq=until_seq,
+                limit=limit,
+                order_id=order_id,
             )
         )
 

@@ -198,11 +198,21 @@ class Shard:
             )
 
     async def page(
-        self, connection: Connection, *, after_seq: int, until_seq: int, limit: int
+        self,
+        connection: Connection,
+        *,
+        after_seq: int,
+        until_seq: int,
+        limit: int,
+        order_id: OrderId | None = None,
     ) -> list[Found]:
-        """Return up to `limit` records after one and up to another, oldest first."""
-        condition = "seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4"
-        return await self._find(connection, condition, after_seq, until_seq, limit)
+        """Return up to `limit` records after one and up to another, of an order if wanted."""
+        values = (after_seq, until_seq, limit)
+        if order_id is None:
+            condition = "seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4"
+            return await self._find(connection, condition, *values)
+        condition = "order_id = $5 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4"
+        return await self._find(connection, condition, *values, order_id)
 
     async def of_account(self, connection: Connection, account: AccountId) -> list[Found]:
         """Return all records of an account, oldest first."""

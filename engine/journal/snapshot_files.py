@@ -28,6 +28,7 @@ class SnapshotFiles:
     def __init__(self, journal: Path, *, room_bytes: int) -> None:
         self._journal = journal
         self._prefix = journal.name + ".snapshot-"
+        self._draft = journal.with_name(journal.name + ".snapshot.draft")
         self._room_bytes = room_bytes
         self._chosen: Path | None = None
         self._found: Sealed | None = None
@@ -62,17 +63,27 @@ class SnapshotFiles:
                 f"records, the disk has {free}"
             )
             raise JournalError(message)
-        draft = self._journal.with_name(self._journal.name + ".snapshot.draft")
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(kept)
-        sync_file(draft)
-        draft.replace(self._path(seq))
+        self.clear_draft()
+        try:
+            self._write(self._draft, kept)
+        except OSError:
+            self.clear_draft()
+            raise
+        self._draft.replace(self._path(seq))
         sync_directory(self._journal.parent)
         self._chosen, self._found = self._path(seq), None
         for old in self._paths()[:-SNAPSHOTS_KEPT]:
             old.unlink(missing_ok=True)
+
+    def clear_draft(self) -> None:
+        """Remove the half of one that a full disk or a crash left; it takes room for nothing."""
+        self._draft.unlink(missing_ok=True)
+
+    def _write(self, draft: Path, kept: bytes) -> None:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(kept)
+        sync_file(draft)
 
     def _path(self, seq: int) -> Path:
         return self._journal.with_name(f"{self._prefix}{seq:020d}")

@@ -27,6 +27,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final, Self, TypeVar
 
 from engine import log, metrics
@@ -101,10 +102,11 @@ class SqliteJournal:
         self._first_head = head.seq
         self._last_seq = head.seq
         self._head = head  # the writer's
-        self._condition = threading.Condition()
+        self._mutex = threading.Lock()
+        self._bell: SimpleQueue[None] = SimpleQueue()  # A condition is slower to wake the writer.
         self._backlog = Backlog()
         self._waking = False  # the loop's
-        self._ripe = False
+        self._ripe = False  # It rings once for all that is ripe.
         self._closing = False
         self._log_pages = LOG_PAGES  # the writer's; what a crash left of the log comes first
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,6 +133,7 @@ class SqliteJournal:
             try:
                 lock = FileLock(path.with_name(path.name + ".lock"))
                 undo.callback(lock.release)
+                snapshots.clear_draft()
                 create_private(path)
                 connection = sqlite3.connect(
                     path, isolation_level=None, timeout=_LOCK_TIMEOUT_S, check_same_thread=False
@@ -175,7 +178,7 @@ class SqliteJournal:
         """
         loop = self._loop = asyncio.get_running_loop()
         waiting = prepare(entry, done)
-        with self._condition:
+        with self._mutex:
             refused = waiting if isinstance(waiting, NotCommitted) else self._backlog.offer(waiting)
             if refused is not None:
                 self._backlog.remember_refused(entry, refused)
@@ -188,9 +191,14 @@ class SqliteJournal:
     def _wake(self) -> None:
         """Let the writer take all that one turn of the loop has appended."""
         self._waking = False
-        with self._condition:
-            self._ripe = len(self._backlog) > 0
-            self._condition.notify()
+        with self._mutex:
+            self._ripen()
+
+    def _ripen(self) -> None:
+        """Ring for what waits, unless that was done already; the lock is held."""
+        if len(self._backlog) and not self._ripe:
+            self._ripe = True
+            self._bell.put(None)
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -233,16 +241,21 @@ class SqliteJournal:
                 yield found[first : first + PAGE_RECORDS]
             after_seq = found[-1].seq
 
-    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
+    async def read(
+        self, *, after_seq: int, limit: int, order_id: OrderId | None = None
+    ) -> tuple[EventView, ...]:
         """Return up to `limit` durable entries with `seq > after_seq`, oldest first.
 
-        At most 10,000 at a time, so that no reader keeps the log from being tidied.
+        With `order_id` only those of this order. At most 10,000 at a time, so that no reader
+        keeps the log from being tidied.
         """
         last_seq = self._last_seq
         if after_seq >= last_seq:
             return ()
         limit = min(limit, READ_RECORDS_MAX)
-        return await self._in(self._reader, lambda: self._read_events(after_seq, last_seq, limit))
+        return await self._in(
+            self._reader, lambda: self._read_events(after_seq, last_seq, limit, order_id)
+        )
 
     async def records(
         self, *, account: AccountId | None = None, order_id: OrderId | None = None
@@ -262,12 +275,12 @@ class SqliteJournal:
 
         A second call does nothing.
         """
-        with self._condition:
+        with self._mutex:
             if self._closing:
                 return
             self._closing = True
             self._backlog.close()
-            self._condition.notify()
+        self._bell.put(None)
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -316,11 +329,14 @@ class SqliteJournal:
             raise JournalCorrupt(self._path, after_seq + 1, "it is missing")
         return page
 
-    def _read_events(self, after_seq: int, last: int, limit: int) -> tuple[EventView, ...]:
+    def _read_events(
+        self, after_seq: int, last: int, limit: int, order_id: OrderId | None
+    ) -> tuple[EventView, ...]:
+        of_order = "" if order_id is None else "order_id = ? AND "
         rows = self._connected().execute(
-            "SELECT seq, at_ns, type, account, order_id, body FROM records"
-            " WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-            (after_seq, last, limit),
+            "SELECT seq, at_ns, type, account, order_id, body FROM records"  # noqa: S608 - one of two constants
+            f" WHERE {of_order}seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            (*(() if order_id is None else (order_id,)), after_seq, last, limit),
         )
         return tuple(
             EventView(seq=seq, at_ns=at_ns, type=name, account=account, order_id=order, body=body)
@@ -373,16 +389,21 @@ class SqliteJournal:
                     self._fold("PASSIVE")
             self._fold("TRUNCATE")
         except Exception as error:  # noqa: BLE001 - dying silently would leave orders waiting
-            with self._condition:  # later ones are refused after these
+            with self._mutex:  # later ones are refused after these
                 self._tell(self._backlog.fail(error, batch))
 
     def _take(self) -> Sequence[Waiting]:
         """Wait for entries and take them; none at all means that the journal is closing."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._ripe or self._closing)
-            batch = self._backlog.take()
-            self._ripe = len(self._backlog) > 0  # Only so many fit into a transaction.
-            return batch
+        while True:
+            self._bell.get()
+            with self._mutex:
+                self._ripe = False
+                batch = self._backlog.take()
+                self._ripen()  # Only so many fit into a transaction.
+                if self._closing:
+                    self._bell.put(None)  # Nobody rings any more for what is still to come.
+                if batch or self._closing:
+                    return batch
 
     def _commit(self, batch: Sequence[Waiting]) -> bool:
         """Make a batch durable and say so; False when the disk was full for the first time."""
@@ -396,8 +417,9 @@ class SqliteJournal:
             if not full or self._backlog.full is not None:
                 raise
             return False
-        count_commit(batch, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
         self._tell(committed(batch, before))
+        count_commit(batch, seconds)
         self._log_pages += _PAGES + sum(len(one.body) + _HEADER_BYTES for one in batch) // 2048
         return True
 
@@ -417,9 +439,8 @@ class SqliteJournal:
         """Give back the reserve, refuse what is new, and return what is left to write."""
         given = self._reserve.give()
         why = "the disk is full" + ("" if given else " and no room was kept")
-        with self._condition:
+        with self._mutex:
             kept, answers = self._backlog.fill_up(why, batch)
-            self._ripe = len(self._backlog) > 0
             self._tell(answers)
         return kept
 

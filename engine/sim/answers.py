@@ -64,7 +64,7 @@ class Answer:
 
 def encode(value: Any) -> bytes:
     """JSON bytes without blanks; decimals become the floats the broker writes."""
-    return json.dumps(value, separators=(",", ":"), default=_float).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def decode(payload: bytes | str) -> Any:
@@ -110,3 +110,6 @@ def _float(value: Any) -> float:
         return float(value)
     message = f"{type(value).__name__} has no JSON form"
     raise TypeError(message)
+
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=_float)

@@ -6,6 +6,7 @@ day to the next, so that a venue that lives on knows what its accounts hold.
 
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from engine.sim.instruments import CENT, FICTITIOUS_CONID_MIN, Instrument
@@ -36,6 +37,7 @@ def catalogue(day: date = DEFAULT_DAY) -> tuple[Instrument, ...]:
     )
 
 
+@lru_cache(maxsize=4)
 def option_chain(day: date) -> tuple[Instrument, ...]:
     """Calls and puts on AAPL for the next monthly expiries that are not over on `day`."""
     index = (day.year - _FIRST_YEAR) * _MONTHS_A_YEAR + day.month - 1

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -42,7 +43,12 @@ def response_to(answer: Answer, now_ms: int) -> web.Response:
 
 def date_header(now_ms: int) -> dict[str, str]:
     """The date by the gateway's own clock: the server's library would read the machine's."""
-    return {"Date": format_datetime(datetime.fromtimestamp(now_ms // 1000, UTC), usegmt=True)}
+    return {"Date": _date(now_ms // 1000)}
+
+
+@lru_cache(maxsize=64)
+def _date(now_s: int) -> str:
+    return format_datetime(datetime.fromtimestamp(now_s, UTC), usegmt=True)
 
 
 def raw(answer: Answer) -> bytes:

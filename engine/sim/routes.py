@@ -14,6 +14,7 @@ from engine.sim.session import Tier
 from engine.sim.world import World
 
 Handler = Callable[[World, Call], Answer]
+_Places = tuple[tuple[int, str], ...]
 
 GET: Final = ("GET",)
 POST: Final = ("POST",)
@@ -53,20 +54,23 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
-        self._routes = tuple((row.pattern.strip("/").split("/"), row) for row in self.routes)
+        # By the number of segments: a path is compared with those only that it could match.
+        self._by_length: dict[int, list[tuple[_Places, _Places, Route]]] = {}
+        for route in self.routes:
+            pattern = tuple(enumerate(route.pattern.strip("/").split("/")))
+            names = tuple((place, name.strip("{}")) for place, name in pattern if name[:1] == "{")
+            fixed = tuple((place, text) for place, text in pattern if text[:1] != "{")
+            self._by_length.setdefault(len(pattern), []).append((fixed, names, route))
 
     def match(self, method: str, path: str) -> Match | None:
         """The first route for this method and path, None when there is none."""
         segments = path.strip("/").split("/")
-        for pattern, route in self._routes:
-            if method not in route.methods or len(pattern) != len(segments):
+        for fixed, names, route in self._by_length.get(len(segments), ()):
+            if method not in route.methods:
                 continue
-            parts: dict[str, str] = {}
-            for wanted, found in zip(pattern, segments, strict=True):
-                if wanted.startswith("{"):
-                    parts[wanted.strip("{}")] = found
-                elif wanted != found:
+            for place, text in fixed:
+                if segments[place] != text:
                     break
             else:
-                return Match(route=route, parts=parts)
+                return Match(route=route, parts={name: segments[place] for place, name in names})
         return None

@@ -251,10 +251,13 @@ class World:
 
     def publish(self) -> None:
         """Hand the venue's news to the sockets and the log."""
+        found = self.venue.take_news()
+        if not found:
+            return
         order_rows: list[OrderNews] = []
         trade_rows: list[dict[str, Any]] = []
         notices: list[dict[str, Any]] = []
-        for news in self.venue.take_news():
+        for news in found:
             match news:
                 case OrderChanged(order=order):
                     self.sight.remember(order)

@@ -301,6 +301,28 @@ def test_a_halt_ends_what_was_not_sent_yet_and_declines_open_questions() -> None
     run(scene())
 
 
+def test_a_halt_covers_an_order_that_is_being_sent_at_that_moment() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.journal.held = True
+
+        submitting = asyncio.ensure_future(house.submit(keyed("a")))
+        await quiet()
+        halting = asyncio.ensure_future(house.bridge.halt(halt(FIRM), cancel_working=True))
+        await quiet()
+        house.journal.commit()
+        ended = await halting
+        house.journal.held = False
+        house.journal.commit()
+        order = await submitting
+        await quiet()
+
+        assert ended == 1
+        assert house.bridge.order(order.order_id).pending is Pending.CANCEL
+
+    run(scene())
+
+
 def test_a_mild_halt_leaves_what_waits_alone() -> None:
     async def scene() -> None:
         house, *_ = await _waiting_house()
@@ -415,8 +437,10 @@ def test_a_record_that_comes_while_a_page_is_read_wakes_who_follows(
         house = await ready_house()
         read = house.journal.read
 
-        async def read_slowly(*, after_seq: int, limit: int) -> tuple[EventView, ...]:
-            page = await read(after_seq=after_seq, limit=limit)
+        async def read_slowly(
+            *, after_seq: int, limit: int, order_id: OrderId | None = None
+        ) -> tuple[EventView, ...]:
+            page = await read(after_seq=after_seq, limit=limit, order_id=order_id)
             if not house.journal.durable:
                 await house.bridge._write(resume(FIRM))
                 await quiet()

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from decimal import Decimal
 
-from engine.actors.families import Families
+from engine.actors.families import SWEEP_NS, Families
+from engine.domain.history import REST_NS
 from engine.domain.values import (
     BrokerOrderId,
     GroupKind,
@@ -35,6 +36,7 @@ class Home:
         *,
         price: int = 110,
         state: OrderState = OrderState.SUBMITTING,
+        at_ns: int = 0,
     ) -> None:
         entry, exit_ = OrderId(f"1-{number}"), OrderId(f"1-{number}x")
         leads = GroupPlace(kind=GroupKind.BRACKET, leader=entry, index=0, size=2)
@@ -46,6 +48,7 @@ class Home:
             side=Side.BUY,
             state=state,
             broker_order_id=entry_id,
+            updated_at_ns=at_ns,
             group=leads,
         )
         self.views[exit_] = replace(
@@ -160,3 +163,32 @@ def test_an_exit_that_has_ended_or_that_may_be_another_was_not_renumbered() -> N
     assert before is None
     assert home.families.renumbered(child(), None, {NEW_ID}) is None
     assert home.families.renumbered(child(), OrderId("1-2"), {NEW_ID}) == "1-2x"
+
+
+def test_families_that_ended_a_day_ago_are_forgotten_and_no_others() -> None:
+    home = Home()
+    entry_of = {number: OrderId(f"1-{number}") for number in range(1, 5)}
+    home.add(1, None, state=OrderState.FILLED)
+    home.add(2, None, state=OrderState.FILLED)
+    exit_2 = OrderId("1-2x")
+    home.views[exit_2] = replace(home.views[exit_2], state=OrderState.WORKING)
+    home.add(3, None, state=OrderState.CANCELLED, at_ns=2)
+
+    home.add(4, None, at_ns=REST_NS + 1)
+
+    known = [number for number, entry in entry_of.items() if home.families.is_entry(entry)]
+    assert known == [2, 3, 4], "1 ended, an exit of 2 works, 3 ended less than a day ago"
+    assert home.families.has_working_exits(ACCOUNT)
+
+
+def test_looking_for_ended_families_takes_its_time() -> None:
+    home = Home()
+    home.add(1, None, state=OrderState.FILLED)
+    home.add(2, None, at_ns=REST_NS)
+    still = home.families.is_entry(OrderId("1-1"))
+
+    home.add(3, None, at_ns=REST_NS + SWEEP_NS - 1)
+    soon = home.families.is_entry(OrderId("1-1"))
+    home.add(4, None, at_ns=REST_NS + SWEEP_NS)
+
+    assert (still, soon, home.families.is_entry(OrderId("1-1"))) == (True, True, False)

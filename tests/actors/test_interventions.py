@@ -35,7 +35,7 @@ from engine.domain.values import (
     Resolution,
     Side,
 )
-from engine.domain.views import OrderView
+from engine.domain.views import EventView, OrderView
 from tests.actors.house import (
     ACCOUNT,
     ACK,
@@ -356,6 +356,37 @@ def test_an_orders_story_is_all_its_records_and_no_others() -> None:
         assert {event.order_id for event in story} == {first.order_id}
         assert TICKET.client_order_id.encode() in story[0].body
         assert [event.seq for event in story] == sorted(event.seq for event in story)
+
+    run(scene())
+
+
+def test_a_long_story_is_read_in_pages_of_that_order_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        order = await house.work()
+        await house.work(keyed("other"), outcome=replace(ACK, broker_order_id=THEIRS))
+        whole = await house.bridge.story(order.order_id)
+        read, reads = house.journal.read, []
+
+        async def read_and_note(
+            *, after_seq: int, limit: int, order_id: OrderId | None = None
+        ) -> tuple[EventView, ...]:
+            reads.append((after_seq, limit, order_id))
+            return await read(after_seq=after_seq, limit=limit, order_id=order_id)
+
+        monkeypatch.setattr(house.journal, "read", read_and_note)
+        monkeypatch.setattr(interventions, "STORY_PAGE", 2)
+        in_pages = await house.bridge.story(order.order_id)
+
+        assert in_pages == whole
+        assert [event.type for event in whole] == ["INTENT", "ATTEMPT", "OUTCOME"]
+        assert reads == [
+            (0, 2, order.order_id),
+            (whole[1].seq, 2, order.order_id),
+            (whole[2].seq, 2, order.order_id),
+        ]
 
     run(scene())
 

@@ -2,7 +2,7 @@ import pytest
 
 from engine.actors.journal_health import JournalHealth
 from engine.actors.watched_journal import FULL
-from engine.domain.ports import JournalUnavailable
+from engine.domain.ports import JournalFull, JournalUnavailable
 from engine.domain.values import Reason
 
 DISK_FULL = Reason(code=FULL, message="no space left on the device")
@@ -24,8 +24,9 @@ def test_a_full_disk_refuses_what_begins_and_lets_the_rest_go_on() -> None:
     health.note(DISK_FULL)
 
     health.refuse_all()
-    with pytest.raises(JournalUnavailable, match="no space left"):
+    with pytest.raises(JournalFull, match="no space left"):
         health.refuse_new()
+    assert isinstance(health.error("too late"), JournalFull)
     assert (health.problem, health.failed) == (DISK_FULL, None)
 
 
@@ -36,6 +37,8 @@ def test_a_journal_that_cannot_write_refuses_all_and_is_not_merely_full_again() 
         health.note(problem)
 
     for refuse in (health.refuse_new, health.refuse_all):
-        with pytest.raises(JournalUnavailable, match="fsync failed"):
+        with pytest.raises(JournalUnavailable, match="fsync failed") as refused:
             refuse()
+        assert not isinstance(refused.value, JournalFull)
+    assert not isinstance(health.error("too late"), JournalFull)
     assert (health.problem, health.failed) == (GONE, GONE)

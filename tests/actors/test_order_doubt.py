@@ -60,6 +60,7 @@ SECOND = BrokerOrderId("7")
 PROOF = Evidence(
     elapsed_ms=65_000, healthy_ms=64_000, horizon_ms=60_000, list_reads=3, trade_reads=2
 )
+NO_PROOF = Reason(code="NO_PROOF", message="a person must look")
 OTHERS = replace(
     row(coid=Coid("by hand"), broker_id=SECOND, filled=0),
     conid=CONID,
@@ -96,6 +97,28 @@ async def doubtful_house(policy: OrderPolicy | None = None) -> tuple[House, Orde
     if policy is not None:
         house.board.policy_of = lambda _account: policy
     return house, await house.work(outcome=TIMEOUT)
+
+
+def test_an_order_in_doubt_shows_how_far_the_search_for_it_is() -> None:
+    async def scene() -> None:
+        house, view = await doubtful_house()
+        before = len(written(house))
+
+        so_far = house.bridge.order(view.order_id).evidence
+        parked = OrderParked(order_id=view.order_id, reason=NO_PROOF, evidence=PROOF)
+        given_up = await tell(house, view, parked)
+
+        assert view.state is OrderState.IN_DOUBT
+        assert so_far is not None
+        assert (so_far.list_reads, so_far.trade_reads) == (0, 0)
+        assert so_far.missing[:2] == (
+            "0 of 3 reads of the order list count",
+            "0 of 2 reads of the trades count",
+        )
+        assert (given_up.state, given_up.evidence) == (OrderState.PARKED, PROOF)
+        assert written(house)[before:] == [OrderParked], "the search so far is no record"
+
+    run(scene())
 
 
 def absent(view: OrderView) -> OrderProvenAbsent:

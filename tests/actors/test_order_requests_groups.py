@@ -179,6 +179,24 @@ async def bracket(house: House, wanted: SubmitRequest | None = None) -> Submitte
     return result
 
 
+async def answer(house: House, outcome: Outcome) -> None:
+    house.line.orders.answer(outcome)
+    await quiet()
+
+
+async def working_house(*rows: OrderRow, fills: Sequence[Execution] = ()) -> House:
+    """Return an engine with a bracket that the broker has taken, and then told of."""
+    house = await ready_house()
+    await take_bracket(house, *rows, fills=fills)
+    return house
+
+
+async def take_bracket(house: House, *rows: OrderRow, fills: Sequence[Execution] = ()) -> None:
+    await bracket(house)
+    await answer(house, acknowledged())
+    await stream(house, *rows, fills=fills)
+
+
 async def stream(house: House, *rows: OrderRow, fills: Sequence[Execution] = ()) -> None:
     house.line.feed.bring(NewsStreamed(rows=rows, executions=tuple(fills)))
     await quiet()
@@ -186,10 +204,6 @@ async def stream(house: House, *rows: OrderRow, fills: Sequence[Execution] = ())
 
 def states(house: House, ids: Sequence[OrderId] = IDS) -> tuple[OrderState, ...]:
     return tuple(house.bridge.order(order_id).state for order_id in ids)
-
-
-def follow(house: House, policy: UnprotectedPolicy) -> None:
-    house.board.policy_of = lambda _account: OrderPolicy(unprotected=policy)
 
 
 def cancelled(house: House) -> list[BrokerOrderId]:
@@ -305,10 +319,7 @@ def test_a_group_whose_leaders_intent_is_refused_leaves_nothing() -> None:
 
 def test_exits_are_found_by_what_the_stream_shows() -> None:
     async def scene() -> None:
-        house = await ready_house()
-        await bracket(house)
-        house.line.orders.answer(acknowledged())
-        await quiet()
+        house = await working_house()
 
         await stream(house, shown(STOP), shown(PROFIT), shown(TICKET, BrokerStatus.SUBMITTED))
 
@@ -327,8 +338,7 @@ def test_rows_that_come_before_the_answer_are_their_orders_all_the_same() -> Non
 
         await stream(house, shown(STOP), shown(PROFIT))
         await stream(house, shown(TICKET, BrokerStatus.SUBMITTED))
-        house.line.orders.answer(acknowledged())
-        await quiet()
+        await answer(house, acknowledged())
 
         assert states(house)[1:] == (S.ACCEPTED, S.ACCEPTED)
         assert house.bridge.external_orders(ACCOUNT) == ()
@@ -340,8 +350,7 @@ def test_after_a_lost_answer_the_list_shows_all_three() -> None:
     async def scene() -> None:
         house = await ready_house()
         await bracket(house)
-        house.line.orders.answer(TIMEOUT)
-        await quiet()
+        await answer(house, TIMEOUT)
         before = states(house)
 
         house.line.session.rows = (shown(PROFIT), shown(STOP), shown(TICKET))
@@ -360,8 +369,7 @@ def test_a_group_that_is_refused_is_rejected_whole(kind: GroupKind) -> None:
         legs = LEGS if kind is GroupKind.BRACKET else (keyed("mine-2"), keyed("mine-3"))
         await bracket(house, request(legs=legs, kind=kind))
 
-        house.line.orders.answer(REFUSED)
-        await quiet()
+        await answer(house, REFUSED)
 
         assert states(house) == (S.REJECTED, S.REJECTED, S.REJECTED)
 
@@ -391,12 +399,10 @@ def test_a_question_about_a_bracket_is_answered_by_the_policy() -> None:
     async def scene() -> None:
         house = await ready_house()
         await bracket(house)
-        house.line.orders.answer(ASKED)
-        await quiet()
+        await answer(house, ASKED)
         asked = states(house)
 
-        house.line.orders.answer(acknowledged())
-        await quiet()
+        await answer(house, acknowledged())
         await stream(house, shown(PROFIT), shown(STOP))
 
         assert asked == (S.AWAITING_REPLY, S.SUBMITTING, S.SUBMITTING)
@@ -407,11 +413,8 @@ def test_a_question_about_a_bracket_is_answered_by_the_policy() -> None:
 
 def test_one_exit_that_fills_ends_the_bracket() -> None:
     async def scene() -> None:
-        house = await ready_house()
-        await bracket(house)
-        house.line.orders.answer(acknowledged())
-        await quiet()
-        await stream(house, shown(PROFIT), shown(STOP), fills=[fill("1", 10, coid=coid(1))])
+        bought = fill("1", 10, coid=coid(1))
+        house = await working_house(shown(PROFIT), shown(STOP), fills=[bought])
 
         await stream(house, fills=[sold("2", 10, PROFIT_ID)])
         await stream(house, shown(STOP, BrokerStatus.CANCELLED))
@@ -445,11 +448,7 @@ def test_a_bracket_that_is_cancelled_before_it_is_sent_is_never_sent() -> None:
 
 def test_the_entrys_cancel_is_one_request() -> None:
     async def scene() -> None:
-        house = await ready_house()
-        await bracket(house)
-        house.line.orders.answer(acknowledged())
-        await quiet()
-        await stream(house, shown(PROFIT), shown(STOP))
+        house = await working_house(shown(PROFIT), shown(STOP))
 
         await house.bridge.cancel(IDS[0], by="me")
         await quiet()
@@ -464,11 +463,7 @@ def test_the_entrys_cancel_is_one_request() -> None:
 
 def test_a_changed_exit_names_its_entry_on_the_wire() -> None:
     async def scene() -> None:
-        house = await ready_house()
-        await bracket(house)
-        house.line.orders.answer(acknowledged())
-        await quiet()
-        await stream(house, shown(PROFIT), shown(STOP))
+        house = await working_house(shown(PROFIT), shown(STOP))
         house.line.feed.quotes[CONID] = house.quote()
 
         await house.bridge.modify(IDS[1], TermsChange(limit_price=Decimal(112)), by="me")
@@ -487,12 +482,9 @@ def test_a_changed_exit_names_its_entry_on_the_wire() -> None:
 
 async def without_stop(house: House, policy: UnprotectedPolicy) -> None:
     """Submit a bracket of which the broker never shows the stop."""
-    follow(house, policy)
-    await bracket(house)
-    house.line.orders.answer(acknowledged())
-    await quiet()
+    house.board.policy_of = lambda _account: OrderPolicy(unprotected=policy)
     house.line.session.rows = (shown(TICKET, BrokerStatus.SUBMITTED), shown(PROFIT))
-    await stream(house, *house.line.session.rows)
+    await take_bracket(house, *house.line.session.rows)
 
 
 def test_a_bracket_without_its_stop_is_alarmed() -> None:
@@ -593,10 +585,8 @@ async def life() -> tuple[Recorded, ...]:
     """Live through a bracket from its submit to its end, and return what was written."""
     house = await ready_house()
     await bracket(house)
-    house.line.orders.answer(ASKED)
-    await quiet()
-    house.line.orders.answer(acknowledged())
-    await quiet()
+    await answer(house, ASKED)
+    await answer(house, acknowledged())
     await stream(house, shown(PROFIT), shown(STOP), fills=[fill("1", 10, coid=coid(1))])
     await stream(house, fills=[sold("2", 10, PROFIT_ID)])
     await stream(house, shown(STOP, BrokerStatus.CANCELLED))
@@ -781,28 +771,22 @@ def test_what_the_broker_has_cancelled_meanwhile_was_not_never_sent() -> None:
     run(scene())
 
 
-@pytest.mark.parametrize(
-    ("outcome", "text"),
-    [
-        (None, "the cancel is sent as soon as the broker shows the order"),
-        (TIMEOUT, "the cancel is sent as soon as the broker shows the order"),
-    ],
-)
+@pytest.mark.parametrize("outcome", [None, TIMEOUT])
 def test_a_cancel_of_an_order_that_nobody_has_seen_waits_in_memory(
-    outcome: Outcome | None, text: str
+    outcome: Outcome | None,
 ) -> None:
     async def scene() -> None:
         house = await ready_house()
         view = await house.submit()
         if outcome is not None:
-            house.line.orders.answer(outcome)
-            await quiet()
+            await answer(house, outcome)
         house.journal.fail()
 
         asked = await house.bridge.cancel(view.order_id, by="me")
 
         assert cancelled(house) == []
         assert asked.reason is not None
+        text = "the cancel is sent as soon as the broker shows the order"
         assert asked.reason.message.startswith(text)
 
     run(scene())

@@ -470,6 +470,61 @@ def test_an_order_of_ours_that_the_journal_lacks_halts_its_account_once() -> Non
     run(scene())
 
 
+@pytest.mark.parametrize("source", [Source.STREAM, Source.POLL])
+def test_an_execution_of_an_order_of_ours_that_the_journal_lacks_halts_its_account_once(
+    source: Source,
+) -> None:
+    async def scene() -> None:
+        ears = Ears()
+        unknown = coid(77)
+        ours = fill("a", 5, coid=unknown, broker_id=STRANGER)
+        nameless = fill("b", 5, coid=unknown, broker_id=None)
+
+        with capture_logs() as logs:
+            ears.deliver(DeliverNews(executions=(ours, nameless), source=source))
+            ears.deliver(DeliverNews(executions=(ours,), source=Source.POLL))
+        await quiet()
+
+        assert [(halt.scope.key, halt.level, halt.by) for halt in ears.halts] == [
+            (ACCOUNT, TradingState.HALT, "engine")
+        ]
+        assert ears.halts[0].reason.startswith(f"the broker has order {unknown} of this engine")
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == [
+            "journal_regression_found"
+        ]
+
+    run(scene())
+
+
+def test_a_row_and_an_execution_of_the_same_unknown_order_halt_once() -> None:
+    async def scene() -> None:
+        ears = Ears()
+        unknown = coid(77)
+        shown = row(coid=unknown, broker_id=STRANGER)
+        traded = fill("a", 5, coid=unknown, broker_id=STRANGER)
+
+        ears.deliver(DeliverNews(rows=(shown,), executions=(traded,), source=Source.POLL))
+        await quiet()
+
+        assert len(ears.halts) == 1
+
+    run(scene())
+
+
+@pytest.mark.parametrize("reference", ["by hand", "EX0002-1-1-AA", "EX0001-1-1-ZZ", None])
+def test_an_execution_of_somebody_elses_order_halts_nothing(reference: Any) -> None:
+    async def scene() -> None:
+        ears = Ears()
+        theirs = fill("a", 5, coid=reference, broker_id=STRANGER)
+
+        ears.deliver(DeliverNews(executions=(theirs,), source=Source.POLL))
+        await quiet()
+
+        assert ears.halts == []
+
+    run(scene())
+
+
 @pytest.mark.parametrize("reference", ["by hand", "EX0002-1-1-AA", "EX0001-1-1-ZZ"])
 def test_an_order_of_somebody_else_halts_nothing(reference: Any) -> None:
     async def scene() -> None:

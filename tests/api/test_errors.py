@@ -19,6 +19,7 @@ from engine.api.errors import (
 from engine.domain.ports import (
     AmbiguousSymbol,
     EngineDraining,
+    JournalFull,
     JournalUnavailable,
     NotModifiable,
     UnknownAccount,
@@ -59,6 +60,7 @@ def test_a_long_value_is_cut_and_measured() -> None:
         (NotModifiable("it is FILLED"), (409, "NOT_MODIFIABLE")),
         (EngineDraining(), (503, "DRAINING")),
         (JournalUnavailable(), (503, "JOURNAL_UNAVAILABLE")),
+        (JournalFull(), (503, "JOURNAL_FULL")),
     ],
 )
 def test_the_engines_refusals_have_their_status(

@@ -197,20 +197,38 @@ def test_the_same_key_with_another_body_is_a_conflict() -> None:
     asyncio.run(scene())
 
 
-def test_a_denied_order_is_shown_with_its_reason_now_and_when_repeated() -> None:
+OVER = (
+    "account=DU1 quantity=501 units limit=500 units (order.max_qty.STK, risk.yaml:12) sec_type=STK"
+)
+OVER_FIGURES = {
+    "account": "DU1",
+    "field": "quantity",
+    "value": "501",
+    "unit": "units",
+    "allowed": "500",
+    "limit": "order.max_qty.STK",
+    "source": "risk.yaml:12",
+    "inputs": {"sec_type": "STK"},
+}
+
+
+@pytest.mark.parametrize(("message", "details"), [("the engine halts", {}), (OVER, OVER_FIGURES)])
+def test_a_denied_order_is_shown_with_its_reason_now_and_when_repeated(
+    message: str, details: dict[str, object]
+) -> None:
     async def scene() -> None:
-        reason = Reason(code="ORDER_NOTIONAL_MAX", message="limit is 50000 USD")
+        reason = Reason(code="QTY_EXCEEDS_MAX", message=message)
         async with serving(FakeEngine(deny=reason)) as client:
             first = await client.ask("POST", ORDERS + "?wait=ack", body=BODY)
             again = await client.ask("POST", ORDERS, body=BODY)
 
-            words = {"code": "ORDER_NOTIONAL_MAX", "message": "limit is 50000 USD"}
+            words = {"code": "QTY_EXCEEDS_MAX", "message": message}
             assert first == again
             assert first == (
                 422,
                 {
                     "order": SHOWN | {"state": "DENIED", "reason": words},
-                    "error": words | {"details": {}},
+                    "error": words | {"details": details},
                 },
             )
 
@@ -472,13 +490,13 @@ def test_a_modify_can_wait_until_the_broker_took_it() -> None:
 
 def test_terms_that_risk_refuses_leave_the_order_as_it_is() -> None:
     async def scene() -> None:
-        reason = Reason(code="QTY_EXCEEDS_MAX", message="limit is 500 units")
+        reason = Reason(code="QTY_EXCEEDS_MAX", message=OVER)
         engine = FakeEngine(order_views={ORDER.order_id: ORDER}, fail=ChangeRefused(reason))
         async with serving(engine) as client:
             refused = await client.ask("PATCH", ORDER_1, body={"quantity": "501"})
             _, order = await client.ask("GET", ORDER_1)
 
-            words = {"code": "QTY_EXCEEDS_MAX", "message": "limit is 500 units", "details": {}}
+            words = {"code": "QTY_EXCEEDS_MAX", "message": OVER, "details": OVER_FIGURES}
             assert refused == (422, {"order": order, "error": words})
             assert (order["pending"], order["quantity"]) == ("none", "10")
 

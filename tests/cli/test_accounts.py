@@ -75,6 +75,10 @@ def test_an_account_whose_cash_was_never_read_says_so(api: FakeApi, terminal: Te
     [
         ({"reconciliation": "pending", "reconcile_step": "orders"}, "pending: orders"),
         ({"reconciliation": "pending"}, "pending"),
+        (
+            {"reconciliation": "explaining", "reconcile_step": "1 position differs"},
+            "explaining: 1 position differs",
+        ),
         ({"reconciliation": "clean", "reconciled_age_ms": 1500}, "clean (1 s)"),
         ({"reconciliation": "clean"}, "clean"),
     ],

@@ -210,7 +210,7 @@ def test_an_answer_that_was_lost_says_how_to_find_the_order(
     assert "engine orders list --client-order-id mine" in ended.stderr
 
 
-@pytest.mark.parametrize("code", ["DRAINING", "JOURNAL_UNAVAILABLE"])
+@pytest.mark.parametrize("code", ["DRAINING", "JOURNAL_FULL", "JOURNAL_UNAVAILABLE"])
 def test_an_engine_that_says_it_took_nothing_is_believed(
     code: str, api: FakeApi, terminal: Terminal
 ) -> None:
@@ -283,6 +283,12 @@ def test_an_order_that_never_left_is_not_said_to_be_in_doubt(
         ("BUY", "100", "AAPL", "--take-profit", "high"),
         ("BUY", "100", "AAPL", "--stop-loss", "1", "--exit-tif", "WEEK"),
         ("BUY", "100", "AAPL", "--exit-tif", "GTC"),
+        ("BUY", "100", "AAPL", "--oca", "STOP,stop-price=180"),
+        ("BUY", "100", "AAPL", "--oca", "LMT,limit-price=high"),
+        ("BUY", "100", "AAPL", "--oca", "LMT,limit-price"),
+        ("BUY", "100", "AAPL", "--oca", "LMT,limit-price=1,limit-price=2"),
+        ("BUY", "100", "AAPL", "--oca", "LMT,price=1"),
+        ("BUY", "100", "AAPL", "--oca", "LMT,limit-price=1", "--stop-loss", "1"),
         ("BUY", "100", "AAPL", "--algo-param", "a=1"),
         ("BUY", "100", "AAPL", "--algo", "Vwap", "--algo-param", "a"),
         ("BUY", "100", "AAPL", "--algo", "Vwap", "--algo-param", "=1"),
@@ -334,6 +340,50 @@ def test_one_exit_is_a_bracket_too(
     terminal.types(*WITH_KEY, *words)
 
     assert api.requests[0].body["legs"] == legs
+
+
+def test_a_group_of_which_one_cancels_all_is_an_order_and_the_others(
+    api: FakeApi, terminal: Terminal
+) -> None:
+    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
+
+    terminal.types(
+        *WITH_KEY,
+        "--oca", "lmt,limit-price=199",
+        "--oca", "TRAIL,side=sell,quantity=3,trailing-type=%,trailing-amount=1.5,tif=gtc",
+        "--oca", "STP, stop-price=210, outside-rth=true, client-order-id=mine-2",
+    )  # fmt: skip
+
+    body = api.requests[0].body
+    assert (body["group"], body["legs"]) == (
+        "oca",
+        [
+            {"type": "LMT", "limit_price": "199"},
+            {
+                "type": "TRAIL",
+                "side": "SELL",
+                "quantity": "3",
+                "trailing_type": "%",
+                "trailing_amount": "1.5",
+                "tif": "GTC",
+            },
+            {
+                "type": "STP",
+                "stop_price": "210",
+                "outside_rth": True,
+                "client_order_id": "mine-2",
+            },
+        ],
+    )
+    assert "group" not in _sent_alone(api, terminal)
+
+
+def _sent_alone(api: FakeApi, terminal: Terminal) -> dict[str, object]:
+    """Return the body of an order that is not in a group."""
+    api.answers("POST", SUBMIT_PATH, ORDER, status=202)
+    terminal.types(*WITH_KEY)
+    body: dict[str, object] = api.requests[-1].body
+    return body
 
 
 def test_an_algorithm_gets_its_parameters_as_they_were_typed(

@@ -215,6 +215,30 @@ class JournalContract:
 
         using(place, work)
 
+    def test_the_events_of_one_order_are_read_in_pages_of_their_own(self, place: Place) -> None:
+        async def work(journal: OpenJournal) -> None:
+            order_id = make_order_id(1, 1)
+            others = [entry(attempt(number)) for number in range(2, 22)]
+            await append(
+                journal,
+                entry(submit(1)),
+                *others,
+                entry(attempt(1)),
+                entry(EngineStarted(version="1.0", mode="paper")),
+                entry(acknowledged(1)),
+            )
+
+            first = await journal.read(after_seq=0, limit=2, order_id=order_id)
+            rest = await journal.read(after_seq=first[-1].seq, limit=2, order_id=order_id)
+
+            every = await journal.read(after_seq=0, limit=100)
+            assert [event.seq for event in (*first, *rest)] == [1, 22, 24]
+            assert (*first, *rest) == tuple(one for one in every if one.order_id == order_id)
+            assert await journal.read(after_seq=24, limit=2, order_id=order_id) == ()
+            assert await journal.read(after_seq=0, limit=2, order_id=OrderId("1-99")) == ()
+
+        using(place, work)
+
     def test_every_start_begins_a_new_epoch(self, place: Place) -> None:
         epochs = []
 

@@ -1,10 +1,11 @@
+import errno
 import stat
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from engine.journal import JournalError
+from engine.journal import JournalError, snapshot_files
 from engine.journal.snapshot import Sealed
 from engine.journal.snapshot_files import SnapshotFiles
 
@@ -45,6 +46,23 @@ def test_a_start_takes_the_newest_and_half_of_one_is_none(tmp_path: Path) -> Non
     assert again.take() == Sealed(seq=3, hash=HASH, body=b"3")
     again.save(4, HASH, b"4")
     assert names(tmp_path) == [f"journal.db.snapshot-{seq:020d}" for seq in (3, 4)]
+
+
+def test_a_disk_that_is_full_before_it_is_whole_keeps_no_half_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = files(tmp_path)
+    kept.save(3, HASH, b"3")
+
+    def fail(_path: Path) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(snapshot_files, "sync_file", fail)
+    with pytest.raises(OSError, match="no space left"):
+        kept.save(4, HASH, b"4")
+
+    assert names(tmp_path) == [f"journal.db.snapshot-{3:020d}"]
+    assert kept.take() == Sealed(seq=3, hash=HASH, body=b"3")
 
 
 def test_one_that_is_spoilt_while_it_is_kept_is_none(tmp_path: Path) -> None:

@@ -102,6 +102,15 @@ class TestSqlite(JournalContract):
         return SqlitePlace(tmp_path / "journal.db")
 
 
+def test_a_start_removes_the_half_of_a_snapshot_that_a_crash_left(tmp_path: Path) -> None:
+    draft = tmp_path / "journal.db.snapshot.draft"
+    draft.write_bytes(b"half")
+
+    fill(tmp_path / "journal.db", 1)
+
+    assert not draft.exists()
+
+
 def test_a_journal_of_an_older_version_gets_the_indexes_that_it_lacks(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     fill(path, 1)

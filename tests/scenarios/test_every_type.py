@@ -5,23 +5,18 @@ at the venue.
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 import pytest
 
-from engine.app import App
-from engine.config.engine import load_engine_config
-from engine.sim import SimConfig, SimGateway
+from tests.scenarios import desk
+from tests.scenarios.desk import WAIT_S
 
 ACCOUNT: Final = "DU1111111"
-WAIT_S: Final = 20
 RISK: Final = """\
 version: 1
 approved_by: []
@@ -36,17 +31,7 @@ defaults:
   working: {max_total: 50, max_per_conid_side: 15}
   instruments: {allow_sec_types: [STK, OPT, FUT, CASH, CRYPTO]}
 """
-FAST: Final[dict[str, Any]] = {
-    "established_delay_ms": 0,
-    "quote_interval_ms": (5, 15),
-    "smd_conflation_ms": 10,
-    "fill_delay_ms": (2, 10),
-    "cancel_delay_ms": 15,
-    "commission_delay_ms": 5,
-    "auction_interval_ms": 3_600_000,
-    "enforce_pacing": False,
-    "questions": {},
-}
+VENUE: Final = {"cancel_delay_ms": 15, "auction_interval_ms": 3_600_000}
 ALL: Final = (
     "MKT", "LMT", "STP", "STOP_LIMIT", "TRAIL", "TRAILLMT", "MIDPRICE", "MOC", "LOC", "MIT", "LIT",
     "REL",
@@ -158,17 +143,10 @@ OTHERS: Final = {
 
 
 @dataclass(slots=True)
-class Desk:
-    """A running engine, its venue, and a client of its API."""
+class Desk(desk.Desk):
+    """A desk that submits orders, and looks at the venue for what came of them."""
 
-    app: App
-    sim: SimGateway
-    client: aiohttp.ClientSession
     orders: int = 0
-
-    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        async with self.client.request(method, f"{self.app.api.url}{path}", json=body) as answer:
-            return answer.status, await answer.json()
 
     async def submit(self, **body: Any) -> tuple[int, Any]:
         self.orders += 1
@@ -192,58 +170,15 @@ class Desk:
         return self.sim.venue.orders[int(order["broker_order_id"])]
 
 
-@asynccontextmanager
-async def desk(folder: Path, *, operator: bool) -> AsyncIterator[Desk]:
-    async with SimGateway(SimConfig(**FAST)) as sim:
-        (folder / "risk.yaml").write_text(RISK)
-        config = {
-            "mode": "paper",
-            "state_dir": "state",
-            "api": {"port": 0},
-            "metrics": {"port": 0},
-            "risk": {"file": "risk.yaml"},
-            "log": {"level": "ERROR"},
-            "pacing": {
-                "requests_per_s": 50,
-                "in_flight": 50,
-                "orders_interval_ms": 100,
-                "trades_interval_ms": 100,
-            },
-            "sessions": [
-                {
-                    "name": "main",
-                    "gateway": sim.url,
-                    "calendar": "none",
-                    "tls": {"verify": "ca", "ca_file": str(sim.ca_file)},
-                    "accounts": "all",
-                }
-            ],
-        }
-        if operator:
-            config["futures_operator"] = {"ext_operator": "DESK1", "manual": False}
-        file = folder / "engine.yaml"
-        file.write_text(json.dumps(config))
-        app = App(load_engine_config(file, {}), {})
-        await app.start()
-        token = (folder / "state" / "token").read_text().strip()
-        try:
-            async with aiohttp.ClientSession(
-                headers={"Authorization": f"Bearer {token}"}
-            ) as client:
-                async with asyncio.timeout(WAIT_S):
-                    while not app.bridge.health().ready:  # noqa: ASYNC110 - it has no event
-                        await asyncio.sleep(0.01)
-                yield Desk(app, sim, client)
-        finally:
-            await app.stop()
-
-
 def at_a_desk(
     folder: Path, work: Callable[[Desk], Awaitable[None]], *, operator: bool = True
 ) -> None:
+    manual = {"futures_operator": {"ext_operator": "DESK1", "manual": False}}
+    settings: dict[str, Any] = manual if operator else {}
+
     async def run() -> None:
-        async with desk(folder, operator=operator) as one:
-            await work(one)
+        async with desk.desk(folder, venue=VENUE, risk=RISK, **settings) as one:
+            await work(Desk(one.app, one.sim, one.client))
 
     asyncio.run(run())
 

@@ -17,6 +17,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from engine.domain.messages import DenyOrder, JournalMessage, SubmitOrder
@@ -257,10 +258,13 @@ class SimulatedJournal:
             if account in {None, one.account} and order_id in {None, one.order_id}
         )
 
-    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
-        """Return durable records after `after_seq`; more may come meanwhile."""
-        last_seq = self._last_seq
+    async def read(
+        self, *, after_seq: int, limit: int, order_id: OrderId | None = None
+    ) -> tuple[EventView, ...]:
+        """Return durable records after `after_seq`, of one order if wanted; more may come."""
+        places = range(after_seq, self._last_seq)
         await asyncio.sleep(0)
+        records = (self._disk.records[place] for place in places)
         return tuple(
             EventView(
                 seq=one.seq,
@@ -270,7 +274,7 @@ class SimulatedJournal:
                 order_id=one.order_id,
                 body=one.body,
             )
-            for one in self._disk.records[after_seq : min(last_seq, after_seq + limit)]
+            for one in islice((one for one in records if order_id in {None, one.order_id}), limit)
         )
 
 

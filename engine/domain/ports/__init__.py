@@ -10,6 +10,7 @@ from engine.domain.ports.engine import (
     ChangeRefused,
     Engine,
     EngineDraining,
+    JournalFull,
     JournalUnavailable,
     NotModifiable,
     NotResolvable,
@@ -25,6 +26,8 @@ from engine.domain.ports.engine import (
     UnknownSession,
 )
 from engine.domain.ports.gateway import (
+    ANSWER_MS_MAX,
+    LATE_ANSWER_MS_MAX,
     AgedInstrument,
     AlgoParameterRule,
     AlgoRule,
@@ -48,6 +51,8 @@ from engine.domain.ports.journal import (
 )
 
 __all__ = [
+    "ANSWER_MS_MAX",
+    "LATE_ANSWER_MS_MAX",
     "AgedInstrument",
     "AlgoParameterRule",
     "AlgoRule",
@@ -63,6 +68,7 @@ __all__ = [
     "HistoryQuery",
     "InstrumentGateway",
     "Journal",
+    "JournalFull",
     "JournalUnavailable",
     "NotCommitted",
     "NotModifiable",

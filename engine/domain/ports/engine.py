@@ -93,6 +93,10 @@ class JournalUnavailable(Exception):  # noqa: N818 - as above
     """The journal could not make the request durable; nothing was sent."""
 
 
+class JournalFull(JournalUnavailable):
+    """As above, because its disk is full: what exists goes on, nothing new begins."""
+
+
 class UnknownAccount(Exception):  # noqa: N818 - as above
     """No session of this engine has that account."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
 from engine.domain.messages import (
     CallGateway,
@@ -27,6 +27,15 @@ from engine.domain.values import (
     Terms,
     Ticket,
 )
+
+ANSWER_MS_MAX: Final = 12_000
+"""So long after its last byte was written a request is waited for.
+
+The broker gives up on its own backend after ten seconds; its 503 should still be heard.
+"""
+
+LATE_ANSWER_MS_MAX: Final = 60_000
+"""So long after that an answer to what changes something is still read, and told as late."""
 
 
 class OrderEncoder(Protocol):

@@ -92,8 +92,14 @@ class Journal(Protocol):
         """
         ...
 
-    async def read(self, *, after_seq: int, limit: int) -> tuple[EventView, ...]:
-        """Return up to `limit` durable entries with `seq > after_seq`, oldest first."""
+    async def read(
+        self, *, after_seq: int, limit: int, order_id: OrderId | None = None
+    ) -> tuple[EventView, ...]:
+        """Return up to `limit` durable entries with `seq > after_seq`, oldest first.
+
+        With `order_id` only those of this order. A page may be shorter than it could be; the
+        last is empty.
+        """
         ...
 
     @property

@@ -109,6 +109,21 @@ class Reconciler:
         return _AGAIN if self._fresh else "positions"
 
     @property
+    def shown(self) -> Reconciliation:
+        """How the account stands, for people: EXPLAINING while something differs unproven."""
+        explaining = self._status is Reconciliation.CLEAN and self._suspects
+        return Reconciliation.EXPLAINING if explaining else self._status
+
+    @property
+    def shown_step(self) -> str:
+        """What is waited for, for people; empty when nothing is."""
+        count = len(self._suspects.keys() - self._broken)
+        if self._status is Reconciliation.PENDING or not count:
+            return self.step
+        differing = "1 position differs" if count == 1 else f"{count} positions differ"
+        return f"{differing}, executions may still explain it"
+
+    @property
     def epoch(self) -> int:
         """The login that is, or was, compared."""
         return self._login.epoch

@@ -1,8 +1,15 @@
-"""What a check answers: passed or refused, with the exact figures it compared."""
+"""What a check answers: passed or refused, with the exact figures it compared.
 
+Rule: the text of a refusal is what is journaled of it. Its figures are read back from it
+here, beside where it is written, so that a repeat after a restart answers the same.
+"""
+
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from engine.domain.risk.limits import EXACT, Limit, format_number
 from engine.domain.values import AccountId, Reason
@@ -63,6 +70,16 @@ class Code(StrEnum):
     GROUP_INVALID = "GROUP_INVALID"
 
 
+_COMPARED: Final = re.compile(
+    r"account=(?P<account>\S+) (?P<field>\w+)=(?P<value>\S+) (?P<unit>\S+)"
+    r" limit=(?P<allowed>\S+) (?P=unit) \((?P<limit>[^\s,()]+), (?P<source>.+?)\)"
+    r"(?P<inputs>(?: \w+=\S+)*)"
+)
+_NEEDED: Final = re.compile(
+    r"account=(?P<account>\S+)(?P<inputs>(?: \w+=\S+)*) needs (?P<allowed>.+)", re.DOTALL
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The answer of one check.
@@ -114,6 +131,27 @@ def compare(
         allowed = f"limit={format_number(limit.value)} {limit.unit} ({limit.name}, {limit.source})"
         reason = _reason(code, account, {field: shown}, allowed, figures)
     return Verdict(check=check, reason=reason, value=value, limit=limit)
+
+
+def figures_of(reason: Reason) -> Mapping[str, object]:
+    """Return the figures of a refusal by a check; empty for a reason that no check wrote.
+
+    `field` and `value` are what was refused, `allowed` what would not have been. Where a
+    limit was compared, `limit` names it, `source` says where it is written, and both numbers
+    are in `unit`. All else that the check went by is in `inputs`.
+    """
+    for pattern in (_COMPARED, _NEEDED):
+        found = pattern.fullmatch(reason.message)
+        if found is not None:
+            break
+    else:
+        return {}
+    figures: dict[str, object] = dict(found.groupdict())
+    inputs = dict(each.split("=", 1) for each in found["inputs"].split())
+    if pattern is _NEEDED and inputs:
+        figures["field"] = next(iter(inputs))
+        figures["value"] = inputs.pop(str(figures["field"]))
+    return {**figures, "inputs": inputs}
 
 
 def _reason(

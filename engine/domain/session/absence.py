@@ -11,7 +11,7 @@ nothing speaks against that read, and then it takes several, over some time:
 - at least two such reads of the trades;
 - positions that the known executions explain, where they were read before it was sent;
 - and the last list asked for later after the order than the broker's lists were ever seen
-  to need, 60 s at the least.
+  to need, and later than the last moment at which an answer to it may still come.
 
 The newest read of each kind has to be one that counts: a list that turns out to be frozen
 may have been so for a while. Whatever shows the order, anywhere, ends it: then it is there.
@@ -24,13 +24,21 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from engine.domain.messages import OrdersRead
+from engine.domain.ports import ANSWER_MS_MAX, LATE_ANSWER_MS_MAX
+from engine.domain.session.lane import SEND_WINDOW_MS
 from engine.domain.values import BrokerOrderId, Evidence
 
 LIST_READS_MIN: Final = 3
 TRADE_READS_MIN: Final = 2
 GAP_MS_MIN: Final = 5_000
 SPAN_MS_MIN: Final = 30_000
-HORIZON_MS_MIN: Final = 60_000
+HORIZON_MS_MIN: Final = SEND_WINDOW_MS + ANSWER_MS_MAX + LATE_ANSWER_MS_MAX
+"""So long after the search began an answer to what was sent may still come, and name it.
+
+The order's last byte, or its last reply's, left by the end of its turn, and the search began
+after that turn was given: whatever was answered within this time has been heard.
+"""
+
 HORIZON_LAGS: Final = 3
 """So many times the largest lag that was measured must be over."""
 
@@ -108,12 +116,14 @@ def _flaws(read: Read) -> Iterator[tuple[bool, str]]:
 class Circumstances:
     """What else is known when the reads are weighed.
 
-    `sent_ns` is when the order was sent, monotonic. `lag_ms_max` is how far the broker's
-    lists were behind at most. `positions_agree` is None where the positions were not read
-    before it was sent; `positions_due` is True where they were, and not since.
+    `sent_ns` is when the order was sent, `sought_ns` when the search for it began, both
+    monotonic. `lag_ms_max` is how far the broker's lists were behind at most.
+    `positions_agree` is None where the positions were not read before it was sent;
+    `positions_due` is True where they were, and not since.
     """
 
     sent_ns: int
+    sought_ns: int
     now_ns: int
     healthy_ms: int
     lag_ms_max: int
@@ -177,7 +187,8 @@ class Absence:
 
     def weigh(self, known: Circumstances) -> Evidence:
         """Return what there is; it is a proof when nothing is missing."""
-        horizon_ms = max(HORIZON_MS_MIN, HORIZON_LAGS * known.lag_ms_max)
+        sought_ms = (known.sought_ns - known.sent_ns) // _MS
+        horizon_ms = max(sought_ms + HORIZON_MS_MIN, HORIZON_LAGS * known.lag_ms_max)
         canaries = dict.fromkeys(one for read in self._lists for one in read.canaries)
         return Evidence(
             elapsed_ms=(known.now_ns - known.sent_ns) // _MS,

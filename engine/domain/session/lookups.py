@@ -78,6 +78,10 @@ class Lookups:
             known.parked = False
             known.healthy_ms = 0
 
+    def find(self, order_id: OrderId) -> Lookup | None:
+        """Return the search for an order, None when there is none."""
+        return self._lookups.get(order_id)
+
     def remove(self, order_id: OrderId) -> None:
         """The order was found, or is not ours to look for any more."""
         self._lookups.pop(order_id, None)

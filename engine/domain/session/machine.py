@@ -79,7 +79,7 @@ from engine.domain.session.settings import (
 )
 from engine.domain.session.standing import Standing, Turn
 from engine.domain.session.warmup import WarmUp
-from engine.domain.values import AccountId, Reason, SessionState
+from engine.domain.values import AccountId, Evidence, OrderId, Reason, SessionState
 
 _Effects: TypeAlias = Iterator[Effect]
 
@@ -169,6 +169,10 @@ class Session:
         """Return what the account's risk was told last of its reads; None if never."""
         return self._reads.recovery.told(account)
 
+    def evidence(self, order_id: OrderId, now_ns: int) -> Evidence | None:
+        """Return what was looked at so far for an order; None when it is not looked for."""
+        return self._search.evidence(order_id, now_ns)
+
     def fail(self, reason: Reason) -> SessionChanged:
         """Be down for good: whoever drives this machine cannot go on."""
         self._standing.hours = None
@@ -179,7 +183,7 @@ class Session:
         """Take one message; `now_ns` is the monotonic clock, `wall_ns` the calendar's."""
         self._now_ns, self._wall_ns = now_ns, wall_ns
         self._search.pass_time(now_ns, wall_ns)
-        before = self._changed()
+        before = self._shown()
         heard = self._pulse.listen(message, now_ns)
         effects: tuple[Effect, ...] = (*self._pass_time(), *heard, *self._react(message))
         effects = (*effects, *self._warm_up.read_lists())
@@ -188,9 +192,8 @@ class Session:
                 self._plan.note_call(effect.call, now_ns)
                 effects = (*effects, *self._pulse.watch(effect.call))
         effects = (*effects, *self._conclude())
-        after = self._changed()
-        if after != before:
-            effects = (*effects, AnnounceSession(changed=after))
+        if self._shown() != before:
+            effects = (*effects, AnnounceSession(changed=self._changed()))
         return (*effects, *self._grant())
 
     def _react(self, message: SessionMessage) -> _Effects:
@@ -441,6 +444,9 @@ class Session:
         granted = lane.next_turn(self.epoch, self._now_ns, open_ms=open_ms)
         if granted is not None:
             yield GrantTurn(granted=granted)
+
+    def _shown(self) -> tuple[SessionState, bool, int, Reason | None]:
+        return self.state, self.ready, self.epoch, self.reason
 
     def _changed(self) -> SessionChanged:
         return SessionChanged(

@@ -11,6 +11,7 @@ alone, which may have been put back: what is looked for before the first login i
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from engine.domain.messages import (
@@ -30,7 +31,7 @@ from engine.domain.session.lookups import LOOKUP_HEALTHY_MS_MAX, Lookup, Lookups
 from engine.domain.session.positions import PositionReads
 from engine.domain.session.standing import Standing
 from engine.domain.session.visibility import ENDED, OrderKey, Visibility
-from engine.domain.values import TERMINAL, Coid, OrderRow
+from engine.domain.values import TERMINAL, Coid, Evidence, OrderId, OrderRow
 from engine.domain.views import OrderView
 
 WINDOW_MARGIN_MS: Final = 600_000
@@ -205,6 +206,11 @@ class Search:
 
     # --- what it amounts to ------------------------------------------------------------
 
+    def evidence(self, order_id: OrderId, now_ns: int) -> Evidence | None:
+        """Return what was looked at so far for an order; None when it is not looked for."""
+        one = self.lookups.find(order_id)
+        return None if one is None else one.absence.weigh(replace(self._known(one), now_ns=now_ns))
+
     def judge(self) -> _Judgement:
         """Say which orders are proven absent, and which need a person by now."""
         for one in self.lookups:
@@ -223,6 +229,7 @@ class Search:
         return Circumstances(
             # As far as the search goes by the clock that nobody sets.
             sent_ns=one.since_ns - one.lead_ms * _MS,
+            sought_ns=one.since_ns,
             now_ns=self.now_ns,
             healthy_ms=one.healthy_ms,
             lag_ms_max=self._visibility.lag_ms_max,

@@ -73,8 +73,13 @@ class PositionBreak:
 
 
 class Reconciliation(StrEnum):
-    """How an account stands against the broker."""
+    """How an account stands against the broker.
+
+    EXPLAINING is only shown, never written: something differs, and has the time in which
+    executions may still explain it.
+    """
 
     PENDING = "pending"
     CLEAN = "clean"
+    EXPLAINING = "explaining"
     BREAKS = "breaks"

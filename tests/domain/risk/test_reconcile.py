@@ -56,6 +56,7 @@ from tests.domain.risk.samples import (
 )
 
 OTHER = ConId(8314)
+THIRD = ConId(8315)
 AGAIN = StartTimer(name="reconcile", delay_ms=5_100)
 OVER = TimerFired(name="reconcile")
 RESUME = ResumeScope(scope=MINE, reason="assigned, it is right", by="ops")
@@ -296,6 +297,47 @@ def test_a_difference_is_a_break_once_it_has_stood_for_a_minute() -> None:
     assert found == ["clean", "clean", "clean", "breaks"], "30 s, 59.999 s, 60.999 s"
     assert risk.account_view(NOW_NS).breaks == (SOLD,)
     assert risk.trading_state is TradingState.REDUCE_ONLY
+
+
+def test_what_differs_and_is_no_break_yet_is_shown_as_being_explained() -> None:
+    risk = ready_risk(position(100))
+    shown = []
+
+    for answer in (
+        read(position(100), second=20),
+        read(position(60), second=30),
+        read(position(100), second=40),
+        read(position(60), second=50),
+        read(position(60), second=120),
+    ):
+        risk.handle(answer)
+        view = risk.account_view(NOW_NS)
+        shown.append((view.reconciliation, view.reconcile_step))
+
+    explaining = (
+        Reconciliation.EXPLAINING,
+        "1 position differs, executions may still explain it",
+    )
+    assert shown == [
+        (Reconciliation.CLEAN, ""),
+        explaining,
+        (Reconciliation.CLEAN, ""),
+        explaining,
+        (Reconciliation.BREAKS, ""),
+    ]
+
+
+def test_beside_a_break_it_is_told_how_many_more_positions_differ() -> None:
+    risk = ready_risk(position(100), position(7, OTHER), position(8, THIRD))
+    broken = (position(60), position(7, OTHER), position(8, THIRD))
+    worse = (position(60), position(5, OTHER), position(5, THIRD))
+    for answer in (read(*broken, second=30), read(*broken, second=100), read(*worse, second=110)):
+        risk.handle(answer)
+
+    view = risk.account_view(NOW_NS)
+
+    assert (view.reconciliation, view.breaks) == (Reconciliation.BREAKS, (SOLD,))
+    assert view.reconcile_step == "2 positions differ, executions may still explain it"
 
 
 def test_an_answer_that_agrees_in_between_begins_the_minute_anew() -> None:

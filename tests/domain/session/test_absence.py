@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from engine.domain.session import SEND_WINDOW_MS
 from engine.domain.session.absence import (
     GAP_MS_MIN,
     HORIZON_MS_MIN,
@@ -17,19 +18,27 @@ from engine.domain.session.absence import (
     Read,
 )
 from engine.domain.values import BrokerOrderId, Evidence
+from engine.gateway import client
+from engine.gateway.client import Lane, Request
 
 MS = 1_000_000
 CANARY = BrokerOrderId("77")
-SENT_NS = -30_000 * MS
+SENT_NS = -44_000 * MS
 KNOWN = Circumstances(
     sent_ns=SENT_NS,
-    now_ns=SENT_NS + 61_000 * MS,
+    sought_ns=SENT_NS,
+    now_ns=SENT_NS + 75_000 * MS,
     healthy_ms=60_000,
     lag_ms_max=0,
     provable=True,
     positions_agree=True,
     positions_due=False,
 )
+
+
+def sent_before(lead_ns: int) -> Circumstances:
+    """The same, of an order that was sent, and looked for, that much earlier."""
+    return replace(KNOWN, sent_ns=SENT_NS - lead_ns, sought_ns=SENT_NS - lead_ns)
 
 
 def trade_read(at_ms: int, **changed: Any) -> Read:
@@ -78,9 +87,9 @@ UNDATED = (
 LISTS = (list_read(0), list_read(15_000), list_read(30_000))
 TRADES = (trade_read(5_000), trade_read(20_000))
 PROOF = Evidence(
-    elapsed_ms=61_000,
+    elapsed_ms=75_000,
     healthy_ms=60_000,
-    horizon_ms=60_000,
+    horizon_ms=74_000,
     list_reads=3,
     trade_reads=2,
     canaries=(CANARY,),
@@ -97,7 +106,16 @@ def test_all_of_it_together_is_a_proof() -> None:
 def test_the_limits_are_those_of_the_promise() -> None:
     limits = (LIST_READS_MIN, TRADE_READS_MIN, GAP_MS_MIN, SPAN_MS_MIN, HORIZON_MS_MIN)
 
-    assert limits == (3, 2, 5_000, 30_000, 60_000)
+    assert limits == (3, 2, 5_000, 30_000, 74_000)
+
+
+def test_no_proof_comes_before_the_last_moment_at_which_an_answer_may() -> None:
+    order = Request(method="POST", path="/x", endpoint="/x", lane=Lane.ORDER)
+    last_byte_ms = SEND_WINDOW_MS
+    given_up_ms = last_byte_ms + order.deadline_ms
+    last_answer_ms = given_up_ms + client.LATE_ANSWER_MS_MAX
+
+    assert last_answer_ms <= HORIZON_MS_MIN
 
 
 @pytest.mark.parametrize(
@@ -187,7 +205,7 @@ def test_lists_that_are_too_close_to_each_other_count_once() -> None:
 def test_three_lists_have_to_span_half_a_minute() -> None:
     quick = [list_read(at_ms) for at_ms in (0, 10_000, 29_999)]
 
-    evidence = absence(*quick, *TRADES).weigh(replace(KNOWN, sent_ns=SENT_NS - MS))
+    evidence = absence(*quick, *TRADES).weigh(sent_before(MS))
 
     assert evidence.missing == ("the reads of the order list span 29999 of 30000 ms",)
 
@@ -196,7 +214,7 @@ def test_a_list_counts_only_with_a_keep_alive_after_it() -> None:
     found = absence(*LISTS[:2], *TRADES)
     found.add(LISTS[2])
 
-    known = replace(KNOWN, sent_ns=SENT_NS - 15_000 * MS)
+    known = sent_before(15_000 * MS)
     before = found.weigh(known)
     found.confirm(LISTS[2].ended_ns - 1)
     too_old = found.weigh(known)
@@ -245,12 +263,16 @@ def test_a_new_login_begins_with_nothing() -> None:
             "the positions of the account moved by more than the executions known",
         ),
         (
-            {"sent_ns": SENT_NS + MS},
-            "the last list that counts was read 59999 of 60000 ms after it was sent",
+            {"sent_ns": SENT_NS + MS, "sought_ns": SENT_NS + MS},
+            "the last list that counts was read 73999 of 74000 ms after it was sent",
         ),
         (
-            {"lag_ms_max": 20_001},
-            "the last list that counts was read 60000 of 60003 ms after it was sent",
+            {"sought_ns": SENT_NS + MS},
+            "the last list that counts was read 74000 of 74001 ms after it was sent",
+        ),
+        (
+            {"lag_ms_max": 24_667},
+            "the last list that counts was read 74000 of 74001 ms after it was sent",
         ),
     ],
 )

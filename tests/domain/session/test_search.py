@@ -31,6 +31,7 @@ from engine.domain.messages import (
     TradesRead,
 )
 from engine.domain.session import LOOKUP_HEALTHY_MS_MAX, Effect, ObserveVisibility, calendar_of
+from engine.domain.session.absence import HORIZON_MS_MIN
 from engine.domain.session.effects import View
 from engine.domain.values import (
     AccountId,
@@ -41,6 +42,7 @@ from engine.domain.values import (
     Evidence,
     Execution,
     ExecutionId,
+    OrderId,
     OrderRow,
     OrderState,
     Position,
@@ -214,7 +216,7 @@ def evidence_of(judged: ProveAbsent | ParkOrder | None) -> Evidence:
     return judged.evidence
 
 
-def test_an_order_that_no_fresh_list_shows_for_a_minute_is_proven_absent() -> None:
+def test_an_order_that_no_fresh_list_shows_for_long_enough_is_proven_absent() -> None:
     hunt = Hunt()
     hunt.change()
 
@@ -228,7 +230,49 @@ def test_an_order_that_no_fresh_list_shows_for_a_minute_is_proven_absent() -> No
     assert evidence.same_login
     assert evidence.list_reads >= 3
     assert evidence.trade_reads >= 2
-    assert 60_000 <= evidence.elapsed_ms <= 75_000
+    assert evidence.horizon_ms == 12_000 + HORIZON_MS_MIN
+    assert evidence.horizon_ms <= evidence.elapsed_ms <= evidence.horizon_ms + 15_000
+
+
+def test_what_a_person_answered_long_after_it_was_sent_is_awaited_from_then_on() -> None:
+    told = Told().ready()
+    sent_at_ns = told.wall_ns
+    hunt = Hunt(told.wait(150_000), sent_at_ns=sent_at_ns)
+    hunt.change()
+
+    early = hunt.go_on(until_ms=12_000 + HORIZON_MS_MIN)
+    judged = hunt.go_on()
+
+    assert early is None
+    assert isinstance(judged, ProveAbsent)
+    assert evidence_of(judged).horizon_ms >= 150_000 + HORIZON_MS_MIN
+
+
+def test_what_was_looked_at_so_far_can_be_asked_for_before_it_amounts_to_anything() -> None:
+    hunt = Hunt()
+    hunt.change()
+    search = hunt.told.session._search
+    hunt.cycle(), hunt.cycle()
+    later_ns = hunt.told.now_ns + 1_000_000_000
+
+    so_far = search.evidence(ONE, later_ns)
+
+    assert so_far == Evidence(
+        elapsed_ms=hunt.elapsed_ms + 1_000,
+        healthy_ms=10_000,
+        horizon_ms=12_000 + HORIZON_MS_MIN,
+        list_reads=1,
+        trade_reads=2,
+        canaries=(STANDING,),
+        same_login=True,
+        positions_agree=None,
+        missing=(
+            "1 of 3 reads of the order list count",
+            "the positions of the account were not read since",
+            "the last list that counts was read 22000 of 86000 ms after it was sent",
+        ),
+    )
+    assert search.evidence(OrderId("1-99"), later_ns) is None
 
 
 def test_a_proven_order_is_not_looked_for_any_more() -> None:
@@ -334,7 +378,8 @@ def test_a_list_that_froze_after_a_change_proves_nothing_once_more_is_told() -> 
     evidence = parked(hunt)
 
     assert before
-    assert "late or frozen" in " ".join(evidence.missing) or evidence.horizon_ms > 60_000
+    lagging = evidence.horizon_ms > 12_000 + HORIZON_MS_MIN
+    assert "late or frozen" in " ".join(evidence.missing) or lagging
 
 
 def test_a_falsely_empty_list_proves_nothing() -> None:
