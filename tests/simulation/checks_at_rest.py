@@ -18,7 +18,7 @@ from tests.simulation.day import STATES
 from tests.simulation.evidence import Evidence
 from tests.simulation.host import SNAPSHOT_RECORDS, _policy
 from tests.simulation.journal import Disk, SimulatedJournal
-from tests.simulation.ledger import ZERO
+from tests.simulation.ledger import ZERO, Line
 from tests.simulation.loop import VirtualLoop
 
 Problems = Iterator[str]
@@ -37,7 +37,7 @@ def check_convergence(seen: Evidence) -> Problems:
             continue
         truth = seen.truth_of(line, order["broker_order_id"])
         if truth is None:
-            vanished = order["confidence"] == "unconfirmed" and seen.vanished()
+            vanished = order["confidence"] == "unconfirmed" and seen.vanished(line)
             if order["state"] not in ABSENT and not vanished:
                 yield f"order {order_id} is {order['state']}, but the venue never had it"
         elif order["state"] not in STATES[truth.status.value]:
@@ -67,8 +67,26 @@ def check_exits(seen: Evidence) -> Problems:
         if entry is None or entry.rejected or not (entry.working or entry.filled_quantity):
             continue
         leader = shown.get(line.leader or "")
+        if _is_replaced(seen, line):
+            continue
         if leader is None or line.order_id not in leader["unprotected"]:
             yield f"the exit {line.order_id} is missing at the venue, and nothing says so"
+
+
+def _is_replaced(seen: Evidence, line: Line) -> bool:
+    """Tell whether the engine has put an order of its own in place of a missing exit.
+
+    It stands at the venue, or it is shown as one that somebody has to look for.
+    """
+    shown = {order["order_id"]: order for order in seen.day.final_orders}
+    made = (
+        shown.get(one.order_id)
+        for one in seen.ledger.lines.values()
+        if one.account == line.account and one.key.startswith(f"{line.key}:replaced")
+    )
+    return any(
+        one is not None and (is_open(one) or Decimal(one["filled_quantity"])) for one in made
+    )
 
 
 def check_terms(seen: Evidence) -> Problems:

@@ -7,7 +7,7 @@ import logging
 import random
 import traceback
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from engine.gateway import feed as gateway_feed
 from engine.sim import SimConfig
 from engine.sim import stream as sim_stream
 from tests.simulation.client import Client, draw_habits, is_open
-from tests.simulation.history import History
+from tests.simulation.history import History, Moment
 from tests.simulation.host import Host, engine_config, patch_for_speed
 from tests.simulation.journal import Disk
 from tests.simulation.loop import START_S, VirtualLoop
@@ -37,6 +37,8 @@ PATIENCE_S: Final = 240.0
 """After so long in good weather without every account ready, a person restarts the engine."""
 
 LOOK_S: Final = 10.0
+LOOK_AGAIN_S: Final = 60.0
+"""So often a look is taken although nothing that it waits for can have happened."""
 CALM_LOOKS: Final = 2
 """So many looks in a row must find nothing under way before the day is over."""
 
@@ -208,7 +210,7 @@ def _sim_config(
         username=name,
         accounts=accounts,
         seed=seed,
-        quote_interval_ms=(2_000, 6_000),
+        quote_interval_ms=(4_000, 12_000),
         fill_delay_ms=chance.choice(((1, 30), (50, 400), (500, 9_000))),
         cancel_delay_ms=chance.choice((1, 200, 3_000)),
         commission_delay_ms=chance.choice((10, 2_000)),
@@ -249,9 +251,12 @@ async def _settle(day: Day) -> None:
     deadline_s, restart_s = open_s + HEALING_S_MAX, open_s + PATIENCE_S
     await asyncio.sleep(open_s - loop.time())
     clears, resolves = day.client.chance.random() < 0.5, day.client.chance.random() < 0.5
-    calm = 0
+    calm, records, until_s = 0, -1, 0.0
     while calm < CALM_LOOKS and loop.time() < deadline_s:
         await asyncio.sleep(LOOK_S)
+        if len(day.disk.records) == records and loop.time() < until_s:
+            continue  # The answers would be those of the last look.
+        first = len(day.history.moments)
         orders = await _look_after(day)
         if orders is None:
             calm = 0
@@ -265,7 +270,10 @@ async def _settle(day: Day) -> None:
             await _cancel_all(day, orders)
         if resolves:
             await _resolve_all(day, orders)
-        calm = calm + 1 if await _settled(day, orders) else 0
+        if _waits_for_a_record(orders, day.history.moments[first:]):
+            calm, records, until_s = 0, len(day.disk.records), loop.time() + LOOK_AGAIN_S
+        else:
+            calm = calm + 1 if await _settled(day, orders) else 0
     day.ready_at_end = calm > 0 or await client.accounts_ready()
     day.final_orders = await client.orders() or []
     for account in client.accounts:
@@ -286,6 +294,17 @@ async def _look_after(day: Day) -> list[dict[str, Any]] | None:
         return orders
     await client.log_sessions_in()
     return None
+
+
+def _waits_for_a_record(orders: list[dict[str, Any]], look: list[Moment]) -> bool:
+    """Tell whether a look changed nothing, and saw what only a record of the journal ends."""
+    changed = any(moment.kind == "asked" and moment.data[0] != "GET" for moment in look)
+    return not changed and any(order["state"] == "IN_DOUBT" or _changes(order) for order in orders)
+
+
+def _changes(order: dict[str, Any]) -> bool:
+    """Tell whether a modify or a cancel of an order is under way."""
+    return bool(order["pending"] != "none" and order["state"] != "PARKED")
 
 
 async def _cancel_all(day: Day, orders: list[dict[str, Any]]) -> None:
@@ -319,8 +338,7 @@ async def _settled(day: Day, orders: list[dict[str, Any]]) -> bool:
     if any(gateway.venue.agenda._due for gateway in day.gateways):
         return False
     for order in orders:
-        changing = order["pending"] != "none" and order["state"] != "PARKED"
-        if changing or order["state"] in UNSETTLED:
+        if _changes(order) or order["state"] in UNSETTLED:
             return False
     if not _is_told(day, orders):
         return False
@@ -331,7 +349,20 @@ async def _settled(day: Day, orders: list[dict[str, Any]]) -> bool:
             shown = {row["conid"]: Decimal(row["quantity"]) for row in rows or ()}
             if {conid: quantity for conid, quantity in shown.items() if quantity} != held:
                 return False
+            if not _are_others_told(gateway, account, rows or []):
+                return False
     return True
+
+
+def _are_others_told(gateway: Gateway, account: str, rows: list[dict[str, Any]]) -> bool:
+    """Tell whether what others' orders may still fill is reserved: news of them may be late."""
+    told = {(row["conid"], side): Decimal(row[f"working_{side.lower()}"])
+            for row in rows for side in ("BUY", "SELL")}  # fmt: skip
+    others: defaultdict[tuple[int, str], Decimal] = defaultdict(Decimal)
+    for order in gateway.venue.orders.values():
+        if order.is_external and order.working and order.ticket.account == account:
+            others[order.ticket.conid, order.ticket.side] += order.remaining_quantity
+    return all(told.get(key, 0) >= quantity for key, quantity in others.items())
 
 
 def _is_told(day: Day, orders: list[dict[str, Any]]) -> bool:
@@ -343,6 +374,8 @@ def _is_told(day: Day, orders: list[dict[str, Any]]) -> bool:
     }
     for order in orders:
         truth = truths.get(order["broker_order_id"])
+        if truth is None and is_open(order) and order["confidence"] == "confirmed":
+            return False  # It vanished, or has another number; the lists will show which.
         if truth is not None and (
             order["state"] not in STATES[truth.status.value]
             or order["confidence"] != "confirmed"
@@ -358,11 +391,15 @@ def run_day(
     *,
     trace: TextIO | None = None,
 ) -> Outcome:
-    """Live one day and check it."""
+    """Live one day and check it.
+
+    What it leaves behind is collected, unless the collector was switched off before.
+    """
     random.seed(seed)  # For what the libraries draw: masks of frames, and nothing that counts.
     loop = VirtualLoop()
     day = build_day(seed, loop, trace)
     problems: list[str] = []
+    collects = gc.isenabled()
     gc.disable()  # A day is short; its garbage is collected when it is over.
     with ExitStack() as stack:
         _still_the_machine(stack, loop)
@@ -373,7 +410,7 @@ def run_day(
         except Exception as error:  # noqa: BLE001 - whatever it was, the seed found it
             problems.append(f"the day ended with {type(error).__name__}: {error}")
         finally:
-            _close(day)
+            _close(day, collects=collects)
             asyncio.set_event_loop(None)
     problems += day.complaints
     if not problems:
@@ -416,13 +453,12 @@ def _complain(day: Day, context: dict[str, Any]) -> None:
     day.complaints.append(f"at {day.loop.time():.3f} s: {text}")
 
 
-def _close(day: Day) -> None:
+def _close(day: Day, *, collects: bool) -> None:
     """End everything, so that nothing of this day is left for the next one."""
     loop = day.loop
     day.weather.stop_failing()
     day.host.kill("the day is over")
-    for task in tuple(loop._owners):
-        task.cancel()
+    loop.cancel_all()
     loop.run_until_complete(asyncio.sleep(0.01))
     loop.run_until_complete(day.client.close())
     loop.run_until_complete(loop.shutdown_asyncgens())
@@ -430,8 +466,9 @@ def _close(day: Day) -> None:
     # aiohttp keeps the handlers of a thousand requests' paths, and with them their whole days.
     handlers: Any = aiohttp.web_app.__dict__["_cached_build_middleware"]
     handlers.cache_clear()
-    gc.collect()
-    gc.enable()
+    if collects:
+        gc.collect()
+        gc.enable()
 
 
 def quiet_logs() -> None:

@@ -85,13 +85,15 @@ class Evidence:
         }
         return doubled | late
 
-    def vanished(self) -> bool:
-        """Tell whether a gateway acknowledged an order that is nowhere."""
-        return any(
-            one.sim.faults.struck[name]
-            for one in self.day.gateways
-            for name in ("order_vanishes", "group_member_lost")
-        )
+    def vanished(self, line: Line) -> bool:
+        """Tell whether an order may be nowhere although a gateway showed or acknowledged it.
+
+        One of others has no id of ours, so under another number it is another order.
+        """
+        names: tuple[str, ...] = ("order_vanishes", "group_member_lost")
+        if line.adopted is not None:
+            names = (*names, "renumber_on_reset")
+        return any(one.sim.faults.struck[name] for one in self.day.gateways for name in names)
 
     def external_leaves(self, account: str, side: str) -> dict[int, Decimal]:
         """Return by contract what the orders of others may still fill; it counts, too."""

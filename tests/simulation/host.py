@@ -12,11 +12,16 @@ import random
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
+
+from prometheus_client.metrics import MetricWrapperBase
 
 from engine.actors.mailbox import Dispatcher, LoopRef
 from engine.actors.shell import Clock
 from engine.api import server as api_server
+from engine.api import strict_json
+from engine.api.openapi import docs_page, openapi
 from engine.api.server import ApiServer
 from engine.api.token import Token, TokenScope
 from engine.assembly import Assembly, Surroundings
@@ -26,6 +31,8 @@ from engine.domain.messages import EngineStarted
 from engine.domain.ports import Entry
 from engine.domain.risk import RiskPolicy
 from engine.domain.values import Mode
+from engine.gateway import client as gateway_client
+from engine.gateway import tls
 from tests.simulation.history import History
 from tests.simulation.journal import Disk, SimulatedJournal
 from tests.simulation.loop import Process, VirtualLoop
@@ -40,7 +47,7 @@ CONIDS: Final = (265598, 8314)
 EXTERNAL_CONID: Final = 756733
 """What only others trade, so that the limits of the days' own contracts are theirs alone."""
 
-ACCEPTED_MESSAGES: Final = frozenset({"o10151", "o163", "o354"})
+ACCEPTED_MESSAGES: Final = frozenset({"o10151", "o10331", "o163", "o354"})
 """The broker's questions that the limits' file says yes to."""
 
 _ACCEPTED: Final = ", ".join(f"{one}: accept" for one in sorted(ACCEPTED_MESSAGES))
@@ -71,13 +78,20 @@ def _policy() -> RiskPolicy:
 
 
 @cache
-def _openapi_of_paper() -> dict[str, Any]:
+def _described() -> tuple[dict[str, Any], bytes, str]:
     """Describe the API once for all engines of this run; it takes as long as a whole hour."""
-    document: dict[str, Any] = _OPENAPI(api_server._routes(Mode.PAPER))
-    return document
+    document = openapi(api_server._routes(Mode.PAPER))
+    return document, strict_json.write(document), docs_page(document)
 
 
-_OPENAPI: Final[Any] = api_server.__dict__["openapi"]
+_verification = cache(tls.verification)
+_labels: Final[Any] = MetricWrapperBase.labels
+
+
+def _child(metric: Any, *values: Any, **names: Any) -> Any:
+    """Return a metric's child by its labels, without a lock: there is one thread."""
+    child = metric._metrics.get(values)
+    return _labels(metric, *values, **names) if child is None else child
 
 
 def engine_config(
@@ -174,7 +188,7 @@ class Engine:
         self._host.network.line(API_HOST).listen(runner.server)
 
     def _turn(self, ref: LoopRef, message: object) -> None:
-        self._host.turn(f"{ref} {message!r}")
+        self._host.turn(str(ref), message)
 
     def die(self) -> None:
         """Stop between two instructions; nothing of it reaches anybody any more."""
@@ -258,10 +272,10 @@ class Host:
             # Right after it happened, and before anybody could be told of it.
             self.loop.call_soon(self.kill, f"after {what}", context=contextvars.Context())
 
-    def turn(self, what: str) -> None:
+    def turn(self, actor: str, message: object) -> None:
         """Take note of an actor's turn; it may be the engine's last."""
         self.turns += 1
-        self.history.step(what)
+        self.history.step(actor, message)
         if self.kill_at_turn is not None:
             self.kill_at_turn -= 1
             if self.kill_at_turn <= 0:
@@ -270,4 +284,9 @@ class Host:
 
 def patch_for_speed(patch: Any) -> None:
     """Leave out what costs real time and nobody looks at."""
-    patch(api_server, "openapi", lambda _routes: _openapi_of_paper())
+    document, written, page = _described()
+    patch(api_server, "openapi", lambda _routes: document)
+    patch(api_server, "docs_page", lambda _document: page)
+    patch(api_server, "strict_json", SimpleNamespace(write=lambda _document: written))
+    patch(gateway_client, "verification", _verification)
+    patch(MetricWrapperBase, "labels", _child)

@@ -69,6 +69,7 @@ class End(asyncio.Transport):
         self.protocol: Any = None
         self.out: _Direction | None = None
         self.closed = False
+        self._buffered = False
         self._paused_reading = False
         self._paused_writing = False
         self._inbox: deque[bytes] = deque()
@@ -81,6 +82,7 @@ class End(asyncio.Transport):
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = protocol
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         found: asyncio.BaseProtocol = self.protocol
@@ -133,13 +135,16 @@ class End(asyncio.Transport):
         """Take what arrived; called in this end's own context."""
         if self.closed or (self.owner is not None and self.owner.killed):
             return
-        self._inbox.append(data)
-        self._read_inbox()
+        if self._inbox or self._paused_reading or self._buffered:
+            self._inbox.append(data)
+            self._read_inbox()
+        else:
+            self.protocol.data_received(data)
 
     def _read_inbox(self) -> None:
         while self._inbox and not self._paused_reading and not self.closed:
             data = self._inbox.popleft()
-            if not isinstance(self.protocol, asyncio.BufferedProtocol):
+            if not self._buffered:
                 self.protocol.data_received(data)
                 continue
             while data and not self.closed:
@@ -234,7 +239,7 @@ class Connection:
 
     def _schedule(self, direction: _Direction) -> None:
         low, high = self.line.conditions.delay_ms
-        delay_s = self.line.chance.uniform(low, high) / 1000
+        delay_s = (low + (high - low) * self.line.chance.random()) / 1000
         direction.handle = self.loop.call_later(
             delay_s, self._deliver, direction, context=direction.receiver.context
         )
@@ -243,14 +248,16 @@ class Connection:
         direction.handle = None
         if self.silent:
             return
-        data = b"".join(direction.waiting)
-        direction.waiting.clear()
+        waiting = direction.waiting
+        data = waiting.popleft() if len(waiting) == 1 else b"".join(waiting)
+        waiting.clear()
+        direction.waiting_bytes = 0
         conditions, chance = self.line.conditions, self.line.chance
-        if len(data) > 1 and conditions.split and chance.random() < conditions.split:
+        if conditions.split and len(data) > 1 and chance.random() < conditions.split:
             cut = chance.randrange(1, len(data))
-            direction.waiting.append(data[cut:])
+            waiting.append(data[cut:])
+            direction.waiting_bytes = len(data) - cut
             data = data[:cut]
-        direction.waiting_bytes = sum(map(len, direction.waiting))
         if data:
             direction.receiver.receive(data)
         if direction.waiting and direction.handle is None:
@@ -259,7 +266,7 @@ class Connection:
             closing, direction.closing = direction.closing, None
             # A socket hears of the end in a read of its own, after what came before.
             self.loop.call_soon(closing, context=direction.receiver.context)
-        if not direction.sender.closed:
+        if direction.sender._paused_writing:
             direction.sender.watch_buffer()
 
     def end(self, ended: End, error: Exception | None) -> None:

@@ -6,7 +6,6 @@ requests as they arrived, and what the venue itself did.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -24,8 +23,6 @@ QUIET_S: Final = 0.5
 _REQUEST: Final = re.compile(rb"^(GET|POST|DELETE) /v1/api(/[^ ?]*)\S* HTTP/1\.1\r\n")
 _COID: Final = re.compile(rb'"cOID":\s*"([^"]+)"')
 _ORDERS: Final = re.compile(r"^/iserver/account/([^/]+)/orders$")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Gateway:
@@ -65,12 +62,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen, and let the market move."""
-        app = self.sim.app()
-        app.middlewares.append(self._arrived())
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        assert runner.server is not None
-        self.line.listen(runner.server)
+        # The gateway serves every path itself: it needs neither routes nor middlewares.
+        self.line.listen(web.Server(self._arrived, access_log=None))
         self.line.on_write = self._written
         self.ticker = asyncio.create_task(self._tick())
 
@@ -119,16 +112,12 @@ class Gateway:
         for coid in coids:
             self.history.note("order sent", (self.name, coid.decode(), first))
 
-    def _arrived(self) -> Any:
-        @web.middleware
-        async def arrived(request: web.Request, handler: Handler) -> web.StreamResponse:
-            path = request.path.removeprefix("/v1/api")
-            brokerage = self.sim.world.session.brokerage
-            opened_ms = None if brokerage is None else brokerage.established_at_ms
-            self.history.note("arrived", (self.name, request.method, path, opened_ms))
-            return await handler(request)
-
-        return arrived
+    async def _arrived(self, request: Any) -> web.StreamResponse:
+        path = request.path.removeprefix("/v1/api")
+        brokerage = self.sim.world.session.brokerage
+        opened_ms = None if brokerage is None else brokerage.established_at_ms
+        self.history.note("arrived", (self.name, request.method, path, opened_ms))
+        return await self.sim._serve(request)
 
     def _watch(self, venue: Venue) -> None:
         """Note what the venue does, at the moment that it does it."""
