@@ -133,6 +133,9 @@ class OrderEvidence(OrderFacts):
             state = max(known, state, key=_CLOSINGS.index)
             reason, counted = why or reason, counted or before
         self._closing = (state, reason, counted)
+        if row.status is BrokerStatus.CANCELLED and row.filled_quantity is not None:
+            counts = {*self._closing_counts, row.filled_quantity}
+            self._closing_counts = tuple(sorted(counts))
 
     # --- executions ----------------------------------------------------------------------
 
@@ -306,7 +309,10 @@ class OrderEvidence(OrderFacts):
         state, reason, counted = self._closing
         others = tuple(one.broker_order_id for one in self.doubles)
         unshown = self._still_unshown
-        complete = self.fills.counted(others) + unshown >= self._broker_filled
+        complete = self.fills.counted(others) + unshown >= self._broker_filled or (
+            # Of what was corrected before it was seen nobody knows how much it was.
+            self.fills.began_corrected and self._filled + unshown in self._closing_counts
+        )
         if state is OrderState.FILLED:
             # What was wanted may never have been in force; what the broker counts has filled.
             filled = self._filled + unshown >= self._broker_filled

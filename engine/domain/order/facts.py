@@ -45,6 +45,7 @@ class OrderFacts:
         "_cancel_open",
         "_cancelling",
         "_closing",
+        "_closing_counts",
         "_created_at_ns",
         "_earlier",
         "_ended_unseen",
@@ -91,6 +92,7 @@ class OrderFacts:
         self._created_at_ns = 0
         self._updated_at_ns = 0
         self._closing: tuple[OrderState, Reason | None, bool] | None = None
+        self._closing_counts: tuple[Decimal, ...] = ()
         self._broker_filled = NOTHING
         self._cancel_open = False  # Ours, and not refused.
         self._cancelling = False  # Ours or anybody's.
@@ -344,6 +346,7 @@ class OrderFacts:
             self.pending,
             self._terms,
             self._closing,
+            self._closing_counts,
             self._broker_filled,
             self._others,
             self.reason,

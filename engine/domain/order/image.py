@@ -39,6 +39,7 @@ class OrderImage:
     cancel_open: bool = False
     cancelling: bool = False
     closing: tuple[OrderState, Reason | None, bool] | None = None
+    closing_counts: tuple[Decimal, ...] = ()
     created_at_ns: int = 0
     earlier: tuple[Terms, ...] = ()
     ended_unseen: bool = False

@@ -27,6 +27,7 @@ from engine.domain.values import (
     OrderRow,
     OrderState,
     execution_root,
+    is_first_revision,
 )
 
 NOTHING: Final = Decimal(0)
@@ -119,6 +120,14 @@ class Fills:
         """The newest revision of each fill."""
         for revisions in (self._by_root or {}).values():
             yield max(revisions.values(), key=_revision)
+
+    @property
+    def began_corrected(self) -> bool:
+        """True when only the correction of some fill was seen, and not the fill."""
+        return any(
+            all(not is_first_revision(one) for one in revisions)
+            for revisions in (self._by_root or {}).values()
+        )
 
     def counted(self, others: Collection[BrokerOrderId] = ()) -> Decimal:
         """The sum of what the broker ever showed, corrected or not, but for `others`.

@@ -95,7 +95,7 @@ class Polls:
         if self._polling or self._standing.tier not in _POLLED:
             return
         self._polling = True
-        force = self._search.lookups.force_next_read()
+        force = self._search.lookups.force_next_read() or self.statuses.wants_force()
         self._alone = None if force else self._recovery.next_alone()
         yield CallGateway(call=SessionCall.ORDERS, force=force, account=self._alone)
 

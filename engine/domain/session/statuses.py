@@ -5,7 +5,8 @@ row, any one while it is cold or frozen. That an order is not in it says nothing
 order's own status can say everything, where the broker gives it.
 
 Rule 1: an order that two whole lists in a row did not show is asked for, one at a time;
-without an answer again after 4, 8, 16 and so on, until a list shows it or it has ended.
+without an answer again after 4, 8, 16 and so on, until a list shows it or it has ended. The
+list after each of these clears the filters, because one may hide it.
 
 Rule 2: no answer proves nothing: the broker refuses the status of an order that aged out,
 and of every account but the one that somebody selected. After three lists and no answer
@@ -38,12 +39,14 @@ class Statuses:
         self._lacked: dict[OrderId, int] = {}
         self._left: deque[OrderId] = deque()
         self._in_hand: OrderId | None = None
+        self._wants_force = False
 
     def stop(self) -> None:
         """The brokerage session is gone; the next one's lists are others."""
         self._lacked.clear()
         self._left.clear()
         self._in_hand = None
+        self._wants_force = False
 
     def renew(self) -> None:
         """A new plan begins: an answer to what is on the wire ends nothing any more."""
@@ -61,8 +64,17 @@ class Statuses:
                 self._lacked.pop(order_id, None)
             elif whole and order.since_ns < asked_ns:
                 lacked = self._lacked[order_id] = self._lacked.get(order_id, 0) + 1
+                self._wants_force |= _is_due(lacked)
                 if lacked == UNCONFIRMED_AFTER:
                     yield MissOrder(order_id=order_id)
+
+    def wants_force(self) -> bool:
+        """Say once whether the next list should be one that clears the broker's filters.
+
+        Another program of the same login may have set one, and it stays until it is cleared.
+        """
+        wanted, self._wants_force = self._wants_force, False
+        return wanted
 
     def ask(self) -> _Calls:
         """Ask for the orders that the lists lack, unless that goes on already."""

@@ -25,6 +25,12 @@ def execution_root(execution_id: ExecutionId) -> str:
     return root if dot else execution_id
 
 
+def is_first_revision(execution_id: ExecutionId) -> bool:
+    """Say whether an execution's id is that of a fill, and not of a correction of it."""
+    revision = execution_id.rpartition(".")[2]
+    return not revision.isdigit() or int(revision) <= 1
+
+
 _BASE32: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 

@@ -77,7 +77,14 @@ REFUSED_PARTLY = (
     filled(1, 2, fee="1"),
 )
 BUSTED = (LATE_ACK, WORKING_ROW, filled(1, 10), filled(1, 0, revision=2), filled(2, 3), WORKING_ROW)
-
+BUSTED_UNSEEN: tuple[OrderMessage, ...] = (
+    LATE_ACK,
+    WORKING_ROW,
+    seen(BrokerStatus.FILLED, filled=10),
+    filled(1, 0, revision=2),
+    filled(2, 7),
+    seen(BrokerStatus.CANCELLED, Source.POLL, filled=7, reason="the other fill was busted"),
+)
 
 DOUBLED: tuple[OrderMessage, ...] = (
     LATE_ACK,
@@ -95,6 +102,7 @@ SETS = [
     pytest.param(CHARGED, id="charged"),
     pytest.param(CANCELLED_PARTLY, id="cancelled"),
     pytest.param(BUSTED, id="busted"),
+    pytest.param(BUSTED_UNSEEN, id="busted before it was seen"),
     pytest.param(REFUSED_PARTLY, id="refused"),
     pytest.param(DOUBLED, id="doubled"),
 ]
@@ -294,6 +302,14 @@ def test_a_busted_fill_was_counted_and_keeps_no_end_waiting() -> None:
         OrderState.CANCELLED,
         Decimal(0),
     )
+
+
+def test_a_fill_that_was_corrected_before_it_was_seen_keeps_no_end_waiting() -> None:
+    cancelled = seen(BrokerStatus.CANCELLED, filled=7)
+    bust = filled(1, 0, revision=2)
+
+    assert told(FILLED_ROW, bust, cancelled) == (OrderState.PARTIALLY_FILLED, Decimal(0))
+    assert told(FILLED_ROW, bust, cancelled, filled(2, 7)) == (OrderState.CANCELLED, Decimal(7))
 
 
 def test_an_end_waits_for_the_executions_that_the_broker_counts() -> None:

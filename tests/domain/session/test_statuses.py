@@ -1,6 +1,7 @@
 """An order that works and is not listed is asked for; that it is not proves nothing."""
 
 from dataclasses import replace
+from typing import TypeGuard
 
 from engine.domain.messages import (
     CallGateway,
@@ -55,6 +56,10 @@ def asked(effects: tuple[Effect, ...]) -> list[BrokerOrderId | None]:
         for effect in effects
         if isinstance(effect, CallGateway) and effect.call is SessionCall.ORDER_STATUS
     ]
+
+
+def is_list(effect: Effect) -> TypeGuard[CallGateway]:
+    return isinstance(effect, CallGateway) and effect.call is SessionCall.ORDERS
 
 
 def missed(effects: tuple[Effect, ...]) -> list[OrderId]:
@@ -124,6 +129,21 @@ def test_without_an_answer_it_is_asked_for_ever_more_rarely_and_unconfirmed_once
     lists = range(1, 17)
     assert [number for number in lists if asked(effects[number - 1])] == [2, 4, 8, 16]
     assert [number for number in lists if missed(effects[number - 1])] == [3]
+
+
+def test_the_list_after_each_of_these_clears_the_filters_that_may_hide_the_order() -> None:
+    told = working()
+    forced: list[int] = []
+
+    for number in range(1, 18):
+        call = next(one for one in told.wait(10_000).tell(TimerFired(name="poll")) if is_list(one))
+        forced += [number] if call.force else []
+        if call.force:
+            told.tell(replace(LIST, forced=True), TRADES, TimerFired(name="poll"))
+        if asked(told.tell(LIST, TRADES)):
+            told.tell(REFUSED)
+
+    assert forced == [3, 5, 9, 17]
 
 
 def test_several_are_asked_for_one_after_the_other() -> None:
