@@ -224,7 +224,10 @@ class SimGateway:
         path = forwarded[1].rstrip("/") or "/"
         if path == _SOCKET_PATH and request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request)
-        body = await self._read_body(request)
+        try:
+            body = await self._read_body(request)
+        except ConnectionError:
+            return self._hang_up(request)  # Its client left before all of it was said.
         if self.faults.takes("session_resets"):
             self.faults.reset_brokerage()
         if self.faults.takes("certificate_changes") and self.change_certificate():

@@ -304,3 +304,22 @@ async def test_two_gateways_live_side_by_side() -> None:
 
     assert one.url != other.url
     assert (len(one.venue.orders), len(other.venue.orders)) == (1, 0)
+
+
+@asynchronous
+async def test_a_client_that_leaves_in_the_midst_of_its_body_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with gateway() as (sim, client):
+        trust = ssl.create_default_context(cafile=sim.ca_file)
+        trust.check_hostname = False
+        port = urlsplit(sim.url).port
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+        writer.write(
+            b"POST /v1/api/tickle HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n{"
+        )
+        await until(lambda: len(sim._transports) == 1)  # Its request has begun.
+        writer.transport.abort()
+        await client.get("/iserver/auth/status")
+
+    assert [line.message for line in caplog.records if line.levelname == "ERROR"] == []
