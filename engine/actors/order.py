@@ -52,6 +52,7 @@ from engine.domain.order import MODIFY_NOT_APPLIED, Order
 from engine.domain.order.merge import is_declared
 from engine.domain.ports import Committed, Entry, NotCommitted
 from engine.domain.risk import AccountRisk
+from engine.domain.session import Session
 from engine.domain.values import (
     DOUBTFUL,
     LIVE,
@@ -208,10 +209,12 @@ class OrderActor(Shell):
         gateway = self._switchboard.order_gateway(session)
         if gateway is None:
             text = f"session {session} is configured no more; nothing was sent"
-            reason = Reason(code="SESSION_UNKNOWN", message=text)
-            outcome = Outcome(kind=OutcomeKind.NOT_SENT, reason=reason)
-            step = _STEPS[type(effect)]
-            self._answer(OrderAnswered(order_id=effect.order_id, step=step, outcome=outcome))
+            self._leave_unsent(effect, Reason(code="SESSION_UNKNOWN", message=text))
+            return
+        if self._is_turn_over(effect, session):
+            # It was lost while the attempt was written: the account was not compared since.
+            text = f"the login of session {session} was lost before a byte was sent"
+            self._leave_unsent(effect, Reason(code="LOGIN_LOST", message=text))
             return
         match effect:
             case PlaceAtBroker():
@@ -226,6 +229,20 @@ class OrderActor(Shell):
                 gateway.modify(effect, self._answer)
             case _:
                 assert_never(effect)
+
+    def _is_turn_over(self, effect: _Sent, session: SessionName) -> bool:
+        """Say whether the login that a turn was given in is over, or not ready any more."""
+        if not isinstance(effect, PlaceAtBroker | ModifyAtBroker):
+            return False
+        ref = self._switchboard.sessions[session].session_ref
+        now = None if ref is None else getattr(ref.actor, "session", None)
+        lasts = isinstance(now, Session) and now.ready and now.epoch == effect.session_epoch
+        return not lasts
+
+    def _leave_unsent(self, effect: _Sent, reason: Reason) -> None:
+        outcome = Outcome(kind=OutcomeKind.NOT_SENT, reason=reason)
+        step = _STEPS[type(effect)]
+        self._answer(OrderAnswered(order_id=effect.order_id, step=step, outcome=outcome))
 
     def _answer(self, message: OrderAnswered) -> None:
         self._switchboard.tell_order(message.order_id, message)

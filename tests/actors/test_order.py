@@ -108,6 +108,30 @@ def shown(house: House, view: OrderView) -> tuple[OrderState, Pending]:
 # --- on the way to the broker ------------------------------------------------------------
 
 
+def test_nothing_leaves_in_another_login_than_the_one_of_its_turn() -> None:
+    async def scene() -> None:
+        house = await ready_house()
+        house.journal.held = True
+        submitting = asyncio.ensure_future(house.bridge.submit(submit_request()))
+        await quiet()
+        assert house.journal.waiting == [SubmitOrder, AttemptStarted]
+
+        session = house.supervisor.sessions[MAIN].session
+        session.epoch += 1  # Lost, opened and warmed up again while the disk was slow.
+        house.journal.commit()
+        await quiet()
+        house.journal.commit()
+        await quiet()
+
+        result = submitting.result()
+        assert isinstance(result, Submitted)
+        now = house.bridge.order(result.order.order_id)
+        assert (now.state, now.reason and now.reason.code) == (OrderState.EXPIRED, "LOGIN_LOST")
+        assert house.line.orders.calls == []
+
+    run(scene())
+
+
 def test_nothing_reaches_the_gateway_before_its_attempt_is_durable() -> None:
     async def scene() -> None:
         house = await ready_house()
@@ -135,6 +159,7 @@ def test_nothing_reaches_the_gateway_before_its_attempt_is_durable() -> None:
                 account=ACCOUNT,
                 body=f"{coid(1)} BUY 10".encode(),
                 send_by_ns=house.line.orders.placed[0].send_by_ns,
+                session_epoch=1,
             )
         ]
 
@@ -690,6 +715,7 @@ def test_a_modify_is_durable_before_it_is_sent_and_holds_the_larger() -> None:
             broker_order_id=BROKER_ID,
             body=b"changed",
             send_by_ns=sent.send_by_ns,
+            session_epoch=1,
         )
         assert types(house)[-3:] == [ModifyOrder, OrderAnswered, ModifySettled]
         assert (during.pending, during.wanted, during.quantity) == (

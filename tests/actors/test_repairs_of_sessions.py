@@ -220,7 +220,7 @@ def test_the_epoch_never_goes_back_even_if_the_start_fails_again() -> None:
     run(scene())
 
 
-def test_a_turn_that_was_given_just_before_is_kept() -> None:
+def test_a_turn_that_was_given_just_before_sends_nothing_and_is_given_back() -> None:
     async def scene() -> None:
         house = await ready_house()
         house.journal.held = True
@@ -236,12 +236,12 @@ def test_a_turn_that_was_given_just_before_is_kept() -> None:
         house.journal.commit()
         await quiet()
         second = await house.submit(keyed("mine-2"))
-        before = [call.order_id for call in house.line.orders.placed]
-        house.line.orders.answer(ACK)
-        await quiet()
+        first = house.bridge.order(OrderId("1-1"))
 
-        assert before == [OrderId("1-1")]
-        assert [call.order_id for call in house.line.orders.placed][1:] == [second.order_id]
+        assert first.state is OrderState.EXPIRED
+        assert first.reason is not None
+        assert first.reason.code == "LOGIN_LOST"
+        assert [call.order_id for call in house.line.orders.placed] == [second.order_id]
 
     run(scene())
 

@@ -34,7 +34,9 @@ from tests.fakes import (
 )
 
 ORDER = OrderId("1-1")
-PLACE = PlaceAtBroker(order_id=ORDER, session=MAIN, account=ACCOUNT, body=b"{}", send_by_ns=0)
+PLACE = PlaceAtBroker(
+    order_id=ORDER, session=MAIN, account=ACCOUNT, body=b"{}", send_by_ns=0, session_epoch=1
+)
 REPLY = ReplyAtBroker(order_id=ORDER, session=MAIN, question_id=QuestionId("q"), confirmed=True)
 CANCEL = CancelAtBroker(
     order_id=OrderId("1-2"), session=MAIN, account=ACCOUNT, broker_order_id=BROKER_ID
@@ -46,6 +48,7 @@ MODIFY = ModifyAtBroker(
     broker_order_id=BROKER_ID,
     body=b"{}",
     send_by_ns=0,
+    session_epoch=1,
 )
 
 

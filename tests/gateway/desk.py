@@ -114,6 +114,7 @@ class Desk:
             account=ACCOUNT,
             body=body,
             send_by_ns=self.client.clock() + 5_000_000_000,
+            session_epoch=1,
         )
         return await self._answer(lambda tell: self.orders.place(effect, tell))
 
@@ -137,6 +138,7 @@ class Desk:
             broker_order_id=BrokerOrderId(broker_order_id),
             body=self.encoder.encode_change(ticket, Coid("EXab-1-1-ZZ"), terms, leader=leader),
             send_by_ns=self.client.clock() + 5_000_000_000,
+            session_epoch=1,
         )
         return await self._answer(lambda tell: self.orders.modify(effect, tell))
 

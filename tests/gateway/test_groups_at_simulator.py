@@ -219,6 +219,7 @@ def test_a_bracket_whose_answer_comes_late_is_acknowledged_late(
             account=ACCOUNT,
             body=one.encoder.encode_group(BRACKET),
             send_by_ns=one.client.clock() + 5_000_000_000,
+            session_epoch=1,
         )
         one.orders.place(effect, told.append)
         await until_many(told, 2)

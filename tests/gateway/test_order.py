@@ -73,7 +73,12 @@ CHANGED = TicketEncoder().encode_change(
     TICKET, COID, Terms(quantity=Decimal(2), limit_price=Decimal("189.20"), stop_price=None)
 )
 PLACE = PlaceAtBroker(
-    order_id=ORDER_ID, session=SESSION, account=ACCOUNT, body=BODY, send_by_ns=10**30
+    order_id=ORDER_ID,
+    session=SESSION,
+    account=ACCOUNT,
+    body=BODY,
+    send_by_ns=10**30,
+    session_epoch=1,
 )
 REPLY = ReplyAtBroker(
     order_id=ORDER_ID, session=SESSION, question_id=QuestionId("99-a"), confirmed=True
@@ -88,6 +93,7 @@ MODIFY = ModifyAtBroker(
     broker_order_id=BrokerOrderId("77"),
     body=CHANGED,
     send_by_ns=10**30,
+    session_epoch=1,
 )
 ACK = [{"order_id": "77", "local_order_id": COID, "order_status": "PreSubmitted"}]
 RECEIPT = {"msg": "Request was submitted", "order_id": 77, "conid": 265598, "account": ACCOUNT}

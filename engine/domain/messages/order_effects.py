@@ -68,13 +68,17 @@ class ReleaseTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceAtBroker:
-    """Send the order once. Answered by `OrderAnswered(step=PLACE)`, always."""
+    """Send the order once. Answered by `OrderAnswered(step=PLACE)`, always.
+
+    `session_epoch` is the login that its turn was given in; in another it must not leave.
+    """
 
     order_id: OrderId
     session: SessionName
     account: AccountId
     body: bytes
     send_by_ns: int
+    session_epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +104,10 @@ class CancelAtBroker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModifyAtBroker:
-    """Send the changed ticket once. Answered by `OrderAnswered(step=MODIFY)`, always."""
+    """Send the changed ticket once. Answered by `OrderAnswered(step=MODIFY)`, always.
+
+    `session_epoch` is as of `PlaceAtBroker`.
+    """
 
     order_id: OrderId
     session: SessionName
@@ -108,6 +115,7 @@ class ModifyAtBroker:
     broker_order_id: BrokerOrderId
     body: bytes
     send_by_ns: int
+    session_epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

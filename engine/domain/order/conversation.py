@@ -156,6 +156,7 @@ class OrderConversation(OrderMember):
                 account=self.ticket.account,
                 body=self.body,
                 send_by_ns=self._turn.send_by_ns,
+                session_epoch=self._turn.session_epoch,
             ),
         )
 
@@ -217,6 +218,7 @@ class OrderConversation(OrderMember):
                 broker_order_id=self.broker_order_id,
                 body=self.change.body,
                 send_by_ns=turn.send_by_ns,
+                session_epoch=turn.session_epoch,
             ),
         )
 

@@ -96,6 +96,7 @@ SENT = ModifyAtBroker(
     broker_order_id=BROKER_ID,
     body=CHANGE_BODY,
     send_by_ns=99,
+    session_epoch=1,
 )
 
 

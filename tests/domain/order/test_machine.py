@@ -89,7 +89,9 @@ from tests.domain.order.samples import (
 )
 
 LEARN = LearnAlias(order_id=ORDER_ID, account=ACCOUNT, broker_order_id=BROKER_ID)
-PLACE = PlaceAtBroker(order_id=ORDER_ID, session=SESSION, account=ACCOUNT, body=BODY, send_by_ns=99)
+PLACE = PlaceAtBroker(
+    order_id=ORDER_ID, session=SESSION, account=ACCOUNT, body=BODY, send_by_ns=99, session_epoch=1
+)
 
 
 def without_records(effects: tuple[object, ...]) -> list[object]:
