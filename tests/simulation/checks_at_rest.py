@@ -16,7 +16,7 @@ from engine.journal.rebuild import Snapshots
 from tests.simulation.client import is_open
 from tests.simulation.day import STATES
 from tests.simulation.evidence import Evidence
-from tests.simulation.host import SNAPSHOT_RECORDS, _policy
+from tests.simulation.host import EXTERNAL_CONID, SNAPSHOT_RECORDS, _policy
 from tests.simulation.journal import Disk, SimulatedJournal
 from tests.simulation.ledger import ZERO, Line
 from tests.simulation.loop import VirtualLoop
@@ -67,10 +67,22 @@ def check_exits(seen: Evidence) -> Problems:
         if entry is None or entry.rejected or not (entry.working or entry.filled_quantity):
             continue
         leader = shown.get(line.leader or "")
-        if _is_replaced(seen, line):
+        told = shown.get(line.order_id)
+        unsure = told is not None and is_open(told) and told["confidence"] == "unconfirmed"
+        if unsure or _is_replaced(seen, line) or _is_closed(seen, line):
             continue
         if leader is None or line.order_id not in leader["unprotected"]:
             yield f"the exit {line.order_id} is missing at the venue, and nothing says so"
+
+
+def _is_closed(seen: Evidence, line: Line) -> bool:
+    """Tell whether the other exits have closed all that the entry opened, or ever will."""
+    lines = seen.ledger.lines.values()
+    exits = (one for one in lines if one.leader == line.leader and one.is_exit)
+    entries = seen.truths_of(seen.ledger.lines[line.leader or ""])
+    opened = sum((one.filled_quantity for one in entries), ZERO)
+    closed = sum((seen.filled_of(one) for one in exits), ZERO)
+    return not any(one.working for one in entries) and closed >= opened
 
 
 def _is_replaced(seen: Evidence, line: Line) -> bool:
@@ -134,6 +146,7 @@ def check_positions(seen: Evidence) -> Problems:
 
 def check_reservations(seen: Evidence) -> Problems:
     """I8: what is reserved is what the orders that have not ended may still fill."""
+    renumbered = any(one.sim.faults.struck["renumber_on_reset"] for one in seen.day.gateways)
     for account, rows in seen.day.final_positions.items():
         for side, name in (("BUY", "working_buy"), ("SELL", "working_sell")):
             told = {row["conid"]: Decimal(row[name]) for row in rows}
@@ -141,7 +154,10 @@ def check_reservations(seen: Evidence) -> Problems:
             for conid, left in _due_of(seen.day.final_orders, account, side).items():
                 due[conid] = due.get(conid, ZERO) + left
             for conid in sorted({*told, *due}):
-                if told.get(conid, ZERO) != due.get(conid, ZERO):
+                extra = told.get(conid, ZERO) - due.get(conid, ZERO)
+                if conid == EXTERNAL_CONID and extra > 0 and renumbered:
+                    continue  # One of others has two numbers, until lists lacked one for long.
+                if extra:
                     yield (
                         f"I8 {account} has {told.get(conid, ZERO)} of {conid} reserved ({name}),"
                         f" its open orders need {due.get(conid, ZERO)}"
@@ -161,25 +177,34 @@ def _due_of(orders: list[dict[str, Any]], account: str, side: str) -> dict[int, 
             continue
         if order["leader_order_id"] is not None:
             groups.setdefault(order["leader_order_id"], []).append(order)
-        elif order["side"] == side and is_open(order):
-            due[order["conid"]] += Decimal(order["remaining_quantity"])
+        elif order["side"] == side:
+            due[order["conid"]] += _left_of(order)
     for leader, members in groups.items():
         entry = next((one for one in members if one["group"] == "bracket"
                       and one["order_id"] == leader), None)  # fmt: skip
         others = [one for one in members if one is not entry]
-        left = [
-            Decimal(one["remaining_quantity"])
-            for one in others
-            if one["side"] == side and is_open(one)
-        ]
+        left = [_left_of(one) for one in others if one["side"] == side]
         rest = max(left, default=ZERO)
         if entry is not None:
-            if entry["side"] == side and is_open(entry):
-                due[entry["conid"]] += Decimal(entry["remaining_quantity"])
+            if entry["side"] == side:
+                due[entry["conid"]] += _left_of(entry)
             closed = sum((Decimal(one["filled_quantity"]) for one in others), ZERO)
             rest = min(rest, max(ZERO, Decimal(entry["filled_quantity"]) - closed))
         due[members[0]["conid"]] += rest
     return due
+
+
+def _left_of(order: dict[str, Any]) -> Decimal:
+    """Return what an order says that it may still fill, with what may be a second one of it.
+
+    While a change is open, that is by the larger of both terms.
+    """
+    left = ZERO
+    if is_open(order):
+        wanted = ZERO if order["wanted"] is None else Decimal(order["wanted"]["quantity"])
+        more = max(ZERO, wanted - Decimal(order["quantity"]))
+        left = Decimal(order["remaining_quantity"]) + more
+    return left + Decimal(order["quantity_extra"])
 
 
 def check_doubts_end(seen: Evidence) -> Problems:
@@ -188,7 +213,15 @@ def check_doubts_end(seen: Evidence) -> Problems:
         if order["state"] in {"IN_DOUBT", "SUBMITTING", "AWAITING_REPLY"}:
             yield f"I9 order {order['order_id']} is still {order['state']}"
         elif order["pending"] != "none" and is_open(order) and order["state"] != "PARKED":
+            if order["confidence"] == "unconfirmed" and _has_vanished(seen, order):
+                continue  # Nobody can say what became of a change of what is nowhere.
             yield f"I9 order {order['order_id']} still has a {order['pending']} pending"
+
+
+def _has_vanished(seen: Evidence, order: dict[str, Any]) -> bool:
+    """Tell whether the venue acknowledged an order and has none."""
+    line = seen.ledger.lines[order["order_id"]]
+    return seen.vanished(line) and not seen.truths_of(line)
 
 
 def check_cancels(seen: Evidence) -> Problems:

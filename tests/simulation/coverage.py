@@ -68,17 +68,15 @@ SOMETIMES: Final = (
     "order of others adopted",
     "order of others cancelled",
     "snapshot used at a start",
-)
-
-RARELY: Final = (
     "proven absent, and seen later",
     "second order cancelled",
     "order renumbered",
-    "parked, and found later",
     "bracket filled, one exit cancelled the other",
     "exit missing",
     "snapshot torn",
 )
+
+RARELY: Final = ("parked, and found later",)
 """Counted and shown as well; a thousand days need not reach them."""
 
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import math
 import random
 import traceback
 import warnings
@@ -33,6 +34,10 @@ from tests.simulation.venue import Gateway
 from tests.simulation.weather import Weather
 
 HEALING_S_MAX: Final = 900.0
+TRADING_S: Final = 300.0
+LONG_SHARE: Final = 0.1
+"""So many days trade for as long as it takes; the others leave time for more of them."""
+
 PATIENCE_S: Final = 240.0
 """After so long in good weather without every account ready, a person restarts the engine."""
 
@@ -50,6 +55,7 @@ RESET_AFTER_S: Final = 180.0
 NO_SUBMIT_S: Final = 120.0
 RESET_OVER_S: Final = 600.0
 RESET_SHARE: Final = 0.06
+LAST_LOOKS_MAX: Final = 10
 UNSETTLED: Final = frozenset({"SUBMITTING", "AWAITING_REPLY", "IN_DOUBT", "PENDING_NEW"})
 
 STATES: Final = {
@@ -229,7 +235,8 @@ async def live(day: Day) -> None:
     await asyncio.sleep(random.Random(day.seed).choice((0.0, 4.0, 12.0, 12.0)))
     for _, reset_s in day.windows:
         day.loop.call_at(reset_s, _reset_everywhere, day)
-    await day.client.trade()
+    long_day = random.Random(f"trading:{day.seed}").random() < LONG_SHARE
+    await day.client.trade(math.inf if long_day else TRADING_S)
     await asyncio.sleep(random.Random(day.seed).choice((0.0, 5.0, 20.0)))
     weather.cancel()
     await day.weather.heal()
@@ -275,9 +282,14 @@ async def _settle(day: Day) -> None:
         else:
             calm = calm + 1 if await _settled(day, orders) else 0
     day.ready_at_end = calm > 0 or await client.accounts_ready()
-    day.final_orders = await client.orders() or []
-    for account in client.accounts:
-        day.final_positions[account] = await client.positions(account) or []
+    for _ in range(LAST_LOOKS_MAX):
+        records = len(day.disk.records)
+        day.final_orders = await client.orders() or []
+        for account in client.accounts:
+            day.final_positions[account] = await client.positions(account) or []
+        if len(day.disk.records) == records and not day.host.is_writing:
+            break
+        await asyncio.sleep(1.0)  # What was written meanwhile is not in what was read.
     day.history.note("evening", None)
 
 
@@ -372,6 +384,10 @@ def _is_told(day: Day, orders: list[dict[str, Any]]) -> bool:
         for gateway in day.gateways
         for order in gateway.venue.orders.values()
     }
+    known = {order["broker_order_id"] for order in orders}
+    known.update(number for order in orders for number in order["other_broker_order_ids"])
+    if any(one.working and not one.is_external and key not in known for key, one in truths.items()):
+        return False  # The venue took it so late that nobody has looked since.
     for order in orders:
         truth = truths.get(order["broker_order_id"])
         if truth is None and is_open(order) and order["confidence"] == "confirmed":

@@ -249,6 +249,12 @@ class Host:
         journal = None if self.engine is None else self.engine.journal
         return journal is not None and journal.failed
 
+    @property
+    def is_writing(self) -> bool:
+        """True while the engine that runs has given the disk what is not durable yet."""
+        journal = None if self.engine is None else self.engine.journal
+        return journal is not None and journal.is_writing
+
     def start(self) -> None:
         """Start an engine, unless one runs."""
         if self.engine is None:

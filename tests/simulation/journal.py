@@ -155,6 +155,11 @@ class SimulatedJournal:
         """True once it takes no more; only another start helps."""
         return self._refusal is not None
 
+    @property
+    def is_writing(self) -> bool:
+        """True until all that was appended is durable, and the engine was told so."""
+        return bool(self._queue or self._under_way)
+
     def append(self, entry: Entry, done: Done) -> None:
         """Queue the entry for the next commit."""
         if self._process is not None and self._process.killed:

@@ -144,6 +144,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.cancelled_timers = 0
         self._now_s = START_S
+        self._now_ns = round(START_S * 1e9)
         self._timers: list[tuple[float, Later]] = []
         self._tasks: list[tuple[weakref.ref[asyncio.Task[Any]], Process | None]] = []
         self._tasks_max = TASKS_KEPT
@@ -154,11 +155,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def time_ns(self) -> int:
         """Return the day's time as the engine's clocks count it."""
-        return round(self._now_s * 1e9)
+        return self._now_ns
 
     def pause(self, seconds: float) -> None:
         """Let time pass at once: everything that was due meanwhile comes late."""
         self._now_s += seconds
+        self._now_ns = round(self._now_s * 1e9)
 
     # --- steps -----------------------------------------------------------------------------
 
@@ -211,6 +213,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     raise Stalled(text)
                 # Nobody has anything to do until then: skip what would be waited.
                 self._now_s += max(0, timers[0][0] - self._now_s)
+                self._now_ns = round(self._now_s * 1e9)
             due_s = self._now_s + _RESOLUTION_S
             while timers and timers[0][0] < due_s:
                 timer = pop(timers)[1]

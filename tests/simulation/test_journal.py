@@ -103,3 +103,19 @@ def test_a_snapshot_that_was_being_written_is_whole_or_passed_over() -> None:
     live(work)
     assert {None if one is None else one.body for one in found} <= {None, b"all of it"}
     assert any(one is None for one in found)
+
+
+def test_a_journal_is_writing_until_the_engine_was_told_of_everything() -> None:
+    async def work(disk: Disk) -> None:
+        disk.conditions = DiskConditions(commit_ms=(100.0, 100.0), told_ms=(10.0, 10.0))
+        journal = disk.open()
+        seen = [journal.is_writing]
+        journal.append(entry(1), lambda _result: None)
+        for _ in range(3):
+            seen.append(journal.is_writing)
+            await asyncio.sleep(0.052)
+        assert len(disk.records) == 1
+        seen.append(journal.is_writing)
+        assert seen == [False, True, True, True, False]
+
+    live(work)

@@ -118,3 +118,62 @@ def test_what_a_process_started_dies_with_it() -> None:
     live(work)
 
     assert seen == []
+
+
+def test_timers_that_were_cancelled_are_forgotten_and_never_fire() -> None:
+    seen: list[int] = []
+
+    async def work(loop: VirtualLoop) -> int:
+        timers = [loop.call_later(1 + number, seen.append, number) for number in range(300)]
+        for timer in timers[:299]:
+            timer.cancel()
+            timer.cancel()
+        await asyncio.sleep(0.5)
+        kept = len(loop._timers)
+        await asyncio.sleep(400)
+        assert loop.cancelled_timers == 0
+        return kept
+
+    assert live(work) < 10
+    assert seen == [299]
+
+
+def test_a_callback_that_raises_is_told_of_and_the_next_one_runs() -> None:
+    told: list[dict[str, Any]] = []
+    seen: list[str] = []
+
+    async def work(loop: VirtualLoop) -> None:
+        loop.set_exception_handler(lambda _loop, context: told.append(context))
+        loop.call_soon(seen.index, "what is not there")
+        loop.call_soon(seen.append, "the next one")
+        await asyncio.sleep(1)
+
+    live(work)
+
+    assert seen == ["the next one"]
+    assert [(type(one["exception"]), one["message"][:21]) for one in told] == [
+        (ValueError, "Exception in callback")
+    ]
+
+
+def test_a_task_that_ended_is_not_remembered() -> None:
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    async def work(loop: VirtualLoop) -> int:
+        for _ in range(1_000):
+            await loop.create_task(nothing())
+        return len(loop._tasks)
+
+    assert live(work) < 300
+
+
+def test_the_time_in_nanoseconds_is_the_time() -> None:
+    async def work(loop: VirtualLoop) -> None:
+        assert loop.time_ns() == round(loop.time() * 1e9)
+        await asyncio.sleep(0.123456789)
+        assert loop.time_ns() == 1_000_123_456_789
+        loop.pause(2.5)
+        assert loop.time_ns() == 1_002_623_456_789
+
+    live(work)

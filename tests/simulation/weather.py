@@ -22,10 +22,14 @@ from tests.simulation.history import History
 from tests.simulation.host import EXTERNAL_CONID, Host
 from tests.simulation.journal import DiskConditions
 from tests.simulation.network import Conditions
+from tests.simulation.situations import Situations
 from tests.simulation.venue import Gateway
 
 CALM_SHARE: Final = 0.05
 """So many days are calm: what fails then fails without any excuse."""
+
+SITUATION_SHARE: Final = 0.5
+"""So many days have a combination of faults as their own, and the others a single fault."""
 
 COUNTED: Final = (
     "hang_next_order",
@@ -74,6 +78,7 @@ COUNTED: Final = (
     "edge_403",
     "group_member_refused",
     "group_member_lost",
+    "order_vanishes",
 )
 """Faults of the simulated gateway that strike so many of the next."""
 
@@ -139,14 +144,17 @@ class Forecast:
     conditions: Conditions
 
 
-def draw_forecast(chance: random.Random, faults: tuple[str, ...]) -> Forecast:
+def draw_forecast(
+    chance: random.Random, faults: tuple[str, ...], situations: tuple[str, ...]
+) -> Forecast:
     """Draw which faults this day has, each with a weight of its own."""
     if chance.random() < CALM_SHARE:
         return Forecast(weights={}, pause_s=1.0, conditions=Conditions())
     share = chance.choice((0.15, 0.4, 0.8))
     weights = {name: chance.choice((0.3, 1.0, 3.0)) for name in faults if chance.random() < share}
     # One fault is the day's own: what happens again and again finds what once does not.
-    weights[chance.choice(faults)] = chance.choice((3.0, 12.0))
+    own = situations if chance.random() < SITUATION_SHARE else faults
+    weights[chance.choice(own)] = chance.choice((3.0, 12.0))
     bad_line = chance.random() < 0.5
     conditions = Conditions(
         delay_ms=chance.choice(((0.05, 1.0), (1.0, 30.0), (0.1, 400.0), (20.0, 1_500.0))),
@@ -169,7 +177,10 @@ class Weather:
         self._gateways = gateways
         self._history = history
         self._chance = chance
+        situations = Situations(host=host, chance=chance)
         self.failures = 0
+        self.hidden: set[tuple[str, int]] = set()
+        """Orders, by gateway, that lists or trades lacked for a while; known once it healed."""
         self._failing: dict[type[Any], None] = {}
         self._jobs: dict[asyncio.Task[None], None] = {}
         self._acts: dict[str, Callable[[Gateway], Awaitable[None]]] = {
@@ -181,7 +192,6 @@ class Weather:
             "questions": self._questions,
             "latency": self._latency,
             "order_list_lag": self._order_list_lag,
-            "unseen_order": self._unseen_order,
             "reset_brokerage": self._reset_brokerage,
             "close_websockets": self._close_websockets,
             "log_out": self._log_out,
@@ -197,8 +207,9 @@ class Weather:
             "external_order": self._external_order,
             "move_position": self._move_position,
             "pause": self._pause,
+            **situations.acts,
         }
-        self.forecast = draw_forecast(chance, tuple(self._acts))
+        self.forecast = draw_forecast(chance, tuple(self._acts), tuple(situations.acts))
         for gateway in gateways:
             gateway.line.conditions = self.forecast.conditions
             gateway.sim.faults.penalty_box_s = PENALTY_BOX_S
@@ -229,9 +240,14 @@ class Weather:
             act(gateway.sim, "answer_cancels", {})
             # What one client was not shown for minutes would outlast the evening.
             sight = gateway.sim.world.sight
+            hidden = {*sight._unlisted, *sight._status_late_ms, *sight._trades_late_ms}
+            self.hidden |= {(gateway.name, order_id) for order_id in hidden}
             sight._unlisted.clear()
             sight._untold.clear()
             sight._freeze_until_ms = 0
+            brokerage = gateway.sim.world.session.brokerage
+            if brokerage is not None:
+                brokerage.order_filters = frozenset()  # The other client reads without one.
             gateway.restarting = False
             gateway.line.conditions = Conditions()
             gateway.line.reset_all(silent_only=True)
@@ -284,15 +300,6 @@ class Weather:
         gateway.sim.faults.order_list_lag_ms = self._chance.choice((2_000, 20_000, 120_000))
         await asyncio.sleep(self._chance.choice((5.0, 60.0)))
         gateway.sim.faults.order_list_lag_ms = 0
-
-    async def _unseen_order(self, gateway: Gateway) -> None:
-        """Let the venue take an order that neither the answer, the list nor the stream shows."""
-        faults = gateway.sim.faults
-        lost = self._chance.choice(("status_503_with_accept", "hang_next_order"))
-        setattr(faults, lost, 1)
-        faults.mute_sor = faults.frozen_orders_list = True
-        await asyncio.sleep(self._chance.uniform(5.0, 60.0))
-        faults.mute_sor = faults.frozen_orders_list = False
 
     async def _reset_brokerage(self, gateway: Gateway) -> None:
         gateway.sim.faults.reset_brokerage()

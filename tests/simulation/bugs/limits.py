@@ -1,14 +1,17 @@
 """Bugs in what is reserved, and in who may send."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from engine.domain.messages import HaltScope
-from engine.domain.risk import AccountRisk
+from engine.domain.risk import AccountRisk, reservations
 from engine.domain.risk.reservations import Reservations
 from engine.domain.values import OrderState
-from tests.simulation.bugs.planting import changed
+from engine.domain.views import OrderView
+from tests.simulation.bugs.planting import changed, replaced
 
 
 def release_on_timeout() -> Any:
@@ -39,13 +42,21 @@ def release_on_parking() -> Any:
     return changed(Reservations, "follow", make)
 
 
-def reserve_only_what_was_wanted_first() -> Any:
-    """Let a change to more reserve nothing until it is settled."""
+@contextmanager
+def reserve_only_what_was_wanted_first() -> Iterator[None]:
+    """Let a change to more reserve nothing until it is settled.
+
+    Both risk's own figure and the order's durable news count it; either one hides the other.
+    """
 
     def make(_change: Any) -> Any:
         return lambda _self, _order_id, _terms, _now_ns: None
 
-    return changed(Reservations, "change", make)
+    def most(view: OrderView) -> Decimal:
+        return max(view.quantity, view.quantity_max) + view.quantity_extra
+
+    with changed(Reservations, "change", make), replaced(reservations, _most=most):
+        yield
 
 
 def release_on_a_cancel() -> Any:

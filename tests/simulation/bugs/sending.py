@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from engine.actors.bridge import EngineBridge
 from engine.actors.order import OrderActor
 from engine.actors.switchboard import Switchboard
 from engine.actors.watched_journal import WatchedJournal
@@ -14,6 +15,7 @@ from engine.domain.messages import (
     CancelAtBroker,
     CancelOrder,
     OrderAnswered,
+    StartTimer,
     Step,
 )
 from engine.domain.order import Order
@@ -106,19 +108,40 @@ def forget_a_cancel() -> Iterator[None]:
         yield
 
 
-def send_again_after_a_restart() -> Any:
-    """Take an order whose attempt was cut off by a restart for one that was never sent."""
+@contextmanager
+def send_again_after_a_restart() -> Iterator[None]:
+    """Take an order whose attempt was cut off by a restart for one that was never sent.
 
-    def make(resume: Any) -> Any:
+    A session gives no turn before it is ready, and whom it refuses one ends; so the order has
+    to ask until it gets one.
+    """
+    unsent: dict[int, Any] = {}
+
+    def make_resume(resume: Any) -> Any:
         def other(self: Any, at_ns: int, **options: Any) -> Any:
             if self.state is OrderState.SUBMITTING and self.attempts and self.body:
                 self.attempts = 0
-                return self._ask_for_turn()[1:]  # Without the timer: sessions take their time.
+                unsent[id(self)] = self
+                return self._ask_for_turn()[1:]
             return resume(self, at_ns, **options)
 
         return other
 
-    return changed(Order, "resume", make)
+    def make_give_up(give_up: Any) -> Any:
+        def other(self: Any, reason: Any, at_ns: int) -> Any:
+            if id(self) not in unsent or self.state is not OrderState.SUBMITTING or self.attempts:
+                return give_up(self, reason, at_ns)
+            if reason.code == "TURN_TIMEOUT":
+                return self._ask_for_turn()[1:]
+            return (StartTimer(name="turn", delay_ms=1_000),)
+
+        return other
+
+    with (
+        changed(Order, "resume", make_resume),
+        changed(Order, "_give_up_turn", make_give_up),
+    ):
+        yield
 
 
 def reuse_ids() -> Any:
@@ -157,16 +180,28 @@ def say_yes_to_everything() -> Any:
 
 @contextmanager
 def forget_a_halt_that_waited() -> Iterator[None]:
-    """Send what waited for its turn when the halt came."""
+    """Send what waited for its turn when the halt came.
 
-    def make(_grant: Any) -> Any:
+    A halt is asked for when a turn is given, when a question is answered, and by the halt
+    itself, which ends what waits; any of them hides that the others are gone.
+    """
+
+    def make_grant(_grant: Any) -> Any:
         def other(self: Any, granted: Any) -> None:
             self.tell_order(granted.order_id, granted)
 
         return other
 
+    def make_end(end: Any) -> Any:
+        def other(self: Any, halt: Any, *, cancel_working: bool) -> int:
+            cancels: int = end(self, halt, cancel_working=True) if cancel_working else 0
+            return cancels
+
+        return other
+
     with (
-        changed(Switchboard, "grant_turn", make),
+        changed(Switchboard, "grant_turn", make_grant),
+        changed(EngineBridge, "_end_orders", make_end),
         changed(OrderActor, "_is_halted", lambda _is: lambda _self: False),
     ):
         yield
