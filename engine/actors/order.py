@@ -212,8 +212,8 @@ class OrderActor(Shell):
             self._leave_unsent(effect, Reason(code="SESSION_UNKNOWN", message=text))
             return
         if self._is_turn_over(effect, session):
-            # It was lost while the attempt was written: the account was not compared since.
-            text = f"the login of session {session} was lost before a byte was sent"
+            # While the attempt was written: who knows what the account is like by now.
+            text = f"session {session} was not ready any more, or in another login, at the send"
             self._leave_unsent(effect, Reason(code="LOGIN_LOST", message=text))
             return
         match effect:

@@ -109,6 +109,7 @@ class OrderRequests:
 
     def order(self, order_id: OrderId) -> OrderView:
         """One order. Raises `UnknownOrder`."""
+        self._board.views.refresh()  # Its event may have been told a moment before it is shown.
         view = self._board.views.get(order_id)
         if view is None:
             raise UnknownOrder(order_id)

@@ -380,7 +380,7 @@ class Switchboard:
         self._suspects.add(coid)
         reason = (
             f"the broker has order {coid} of this engine, the journal does not: is this an "
-            "older or a new journal? Check, then resume the account"
+            "older or a new journal? A new one needs another shard. Check, then resume the account"
         )
         _LOG.error("journal_regression_found", account=account, coid=coid)
         metrics.ANOMALIES.labels("switchboard", "journal_regression").inc()

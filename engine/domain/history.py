@@ -280,7 +280,10 @@ def replay(records: Iterable[Recorded]) -> History:
 
 def is_unsettled(order: Order) -> bool:
     """Say whether something of an order may go on at the broker although it has ended."""
-    return order.state not in TERMINAL or order.needs_lookup or bool(order.duplicates_open)
+    if order.state not in TERMINAL or order.needs_lookup or order.duplicates_open:
+        return True
+    # Its exits were replaced: somebody has to notice when those come to nothing.
+    return order.was_unprotected and order.fills.quantity > 0
 
 
 def may_rest(state: OrderState, *, age_ns: int, seq: int, compared_seq: int | None) -> bool:

@@ -81,6 +81,7 @@ class OrderFacts:
         "sent_epoch",
         "unprotected",
         "unsaid",
+        "was_unprotected",
     )
 
     def __init__(self) -> None:
@@ -112,6 +113,8 @@ class OrderFacts:
         self.late_sighted = False
         self.followers: tuple[ApprovedTicket, ...] = ()
         self.unprotected: tuple[OrderId, ...] = ()
+        self.was_unprotected = False
+        """True once an exit of it was missing: what is in its place may come to nothing, too."""
         self.unsaid: tuple[str, ...] = ()
         self.body = b""
         self.attempts = 0

@@ -132,6 +132,7 @@ class OrderHistory(OrderEvidence):
                 yield from self._apply_incarnation(record)
             case OrderUnprotected(missing=missing):
                 self.unprotected = missing
+                self.was_unprotected = self.was_unprotected or bool(missing)
             case (
                 OrderExpired()
                 | OrderDoubted()

@@ -74,6 +74,7 @@ class OrderImage:
     sent_at_ns: int = 0
     sent_epoch: int = 0
     unprotected: tuple[OrderId, ...] = ()
+    was_unprotected: bool = False
     unsaid: tuple[str, ...] = ()
 
 

@@ -112,6 +112,11 @@ class Lookups:
         provable = any(one.request.provable for one in self._lookups.values())
         return provable or self._reads % _FORCED_READS == 0
 
+    @property
+    def cleared(self) -> bool:
+        """True from a read that cleared the broker's cache to the next one."""
+        return self._cleared
+
     def clear_cache(self) -> None:
         """A read that cleared the broker's cache was answered; the next must be plain."""
         self._cleared = True

@@ -95,7 +95,10 @@ class Polls:
         if self._polling or self._standing.tier not in _POLLED:
             return
         self._polling = True
-        force = self._search.lookups.force_next_read() or self.statuses.wants_force()
+        lookups = self._search.lookups
+        force = lookups.force_next_read()
+        if not lookups.cleared:  # Else the next has to be plain.
+            force = self.statuses.wants_force() or force
         self._alone = None if force else self._recovery.next_alone()
         yield CallGateway(call=SessionCall.ORDERS, force=force, account=self._alone)
 

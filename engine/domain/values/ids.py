@@ -27,8 +27,8 @@ def execution_root(execution_id: ExecutionId) -> str:
 
 def is_first_revision(execution_id: ExecutionId) -> bool:
     """Say whether an execution's id is that of a fill, and not of a correction of it."""
-    revision = execution_id.rpartition(".")[2]
-    return not revision.isdigit() or int(revision) <= 1
+    _, dot, revision = execution_id.rpartition(".")
+    return not (dot and revision.isdecimal()) or int(revision) <= 1
 
 
 _BASE32: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -25,8 +25,7 @@ from engine.domain.messages import (
     WriteRecord,
 )
 from engine.domain.order import Order
-from engine.domain.order.group import replacement_key
-from engine.domain.order.member import EXITS_MS, GUARD_MS, LEADER_MS_MAX, MEMBER_MS, OVERDUE_MS
+from engine.domain.order.member import EXITS_MS, LEADER_MS_MAX, MEMBER_MS, OVERDUE_MS
 from engine.domain.values import (
     AnswerRow,
     BrokerStatus,
@@ -535,37 +534,6 @@ def test_only_what_is_open_is_replaced() -> None:
     company.pass_time(EXITS_MS)
 
     assert company.replaced[0] == ReplaceExit(exit_id=STOP, quantity=Decimal(6))
-
-
-def test_an_order_in_place_of_an_exit_protects_only_while_it_comes_to_something() -> None:
-    company = bracket(policy=UnprotectedPolicy.REPLACE_EXIT).answer(acknowledged(FAILED, FAILED))
-    fill(company, ENTRY, 10)
-    company.pass_time(EXITS_MS)
-    made = replace(
-        company.views[STOP],
-        order_id=OrderId("1-4"),
-        client_order_id=replacement_key(company.views[STOP].client_order_id, 1),
-        group=None,
-    )
-
-    unprotected = []
-    for state in (S.IN_DOUBT, S.WORKING, S.NOT_PLACED):
-        company.replacements = (replace(made, state=state),)
-        company.pass_time(GUARD_MS)
-        unprotected.append(company.views[ENTRY].unprotected)
-
-    assert [STOP in lost for lost in unprotected] == [True, False, True]
-
-
-def test_nobody_looks_any_more_once_the_exits_have_closed_the_position() -> None:
-    company = working()
-    fill(company, ENTRY, 10)
-    fill(company, PROFIT, 10)
-    company.show(exit_row(STOP, BrokerStatus.CANCELLED))
-
-    company.pass_time(2 * GUARD_MS)
-
-    assert "exits" not in company.timers(ENTRY)
 
 
 def test_an_entry_whose_position_is_closed_needs_no_exit() -> None:

@@ -10,7 +10,14 @@ from engine.domain.messages import PositionFilled, PositionsRead
 from engine.domain.risk import holdings as holdings_module
 from engine.domain.risk.exposure import NO_DOUBT, Doubt
 from engine.domain.risk.moves import Executions
-from engine.domain.values import ConId, ExecutionId, Position, Side, execution_root
+from engine.domain.values import (
+    ConId,
+    ExecutionId,
+    Position,
+    Side,
+    execution_root,
+    is_first_revision,
+)
 from tests.domain.risk.samples import (
     ACCOUNT,
     CONID,
@@ -67,6 +74,19 @@ def holdings_of(quantity: int) -> Holdings:
 )
 def test_the_last_segment_of_an_execution_is_its_revision(execution_id: str, root: str) -> None:
     assert execution_root(ExecutionId(execution_id)) == root
+
+
+@pytest.mark.parametrize(
+    ("execution_id", "is_first"),
+    [
+        ("0000dc8f.6b9035f5.01.01", True),
+        ("0000dc8f.6b9035f5.01.02", False),
+        ("12345", True),
+        ("a.\u00b2", True),
+    ],
+)
+def test_only_a_higher_revision_is_a_correction(execution_id: str, is_first: bool) -> None:  # noqa: FBT001 - a case
+    assert is_first_revision(ExecutionId(execution_id)) is is_first
 
 
 def test_nothing_is_known_before_the_first_read() -> None:

@@ -1,6 +1,7 @@
 """An order that works and is not listed is asked for; that it is not proves nothing."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TypeGuard
 
 from engine.domain.messages import (
@@ -10,6 +11,7 @@ from engine.domain.messages import (
     OrderChanged,
     OrdersRead,
     OrderStatusRead,
+    RequestLookup,
     SessionCall,
     StreamLost,
     StreamReady,
@@ -22,11 +24,13 @@ from engine.domain.values import (
     OrderId,
     OrderRow,
     OrderState,
+    Side,
     Source,
 )
 from engine.domain.views import OrderView
 from tests.domain.risk.samples import view
-from tests.domain.session.told import ACCOUNT, FUNDS, LIST, POSITIONS, TRADES, Told, failed
+from tests.domain.session.test_search import COID, CONID
+from tests.domain.session.told import ACCOUNT, FUNDS, LIST, NAME, POSITIONS, TRADES, Told, failed
 
 ONE, TWO = BrokerOrderId("7"), BrokerOrderId("8")
 ROW = OrderRow(account=ACCOUNT, broker_order_id=ONE, status=BrokerStatus.SUBMITTED)
@@ -144,6 +148,34 @@ def test_the_list_after_each_of_these_clears_the_filters_that_may_hide_the_order
             told.tell(REFUSED)
 
     assert forced == [3, 5, 9, 17]
+
+
+def test_no_two_lists_in_a_row_clear_the_filters_while_another_order_is_looked_for() -> None:
+    told = working()
+    told.tell(
+        RequestLookup(
+            order_id=OrderId("1-9"),
+            session=NAME,
+            account=ACCOUNT,
+            coid=COID,
+            conid=CONID,
+            side=Side.BUY,
+            sent_at_ns=told.wall_ns,
+            session_epoch=told.session.epoch,
+            provable=True,
+        )
+    )
+    forced: list[bool] = []
+
+    for _ in range(40):
+        effects = told.wait(5_000).tell(TimerFired(name="poll"))
+        for call in filter(is_list, effects):
+            forced.append(call.force)
+            if asked(told.tell(replace(LIST, forced=call.force), TRADES)):
+                told.tell(REFUSED)
+
+    assert sum(forced) > 10
+    assert not any(one and other for one, other in pairwise(forced))
 
 
 def test_several_are_asked_for_one_after_the_other() -> None:
