@@ -290,7 +290,7 @@ def check_unasked_cancels(seen: Evidence) -> Problems:
         for _, answered in seen.answers
         if answered.path == "/v1/halt" and answered.body["cancel_working"]
     ]
-    if any(moment.data[0] == "full_disk" for moment in seen.day.history.of("weather")):
+    if had_full_disk(seen):
         return  # A cancel that cannot be written is sent all the same, whoever wanted it.
     coids: dict[tuple[str, int], str] = {}
     for moment in seen.day.history.of("venue order", "cancel request"):
@@ -488,6 +488,11 @@ def check_orphans(seen: Evidence) -> Problems:
         yield f"I4 record {record.seq} ({record.type}) is of {record.order_id}, which never began"
 
 
+def had_full_disk(seen: Evidence) -> bool:
+    """Tell whether the journal could not be written for a while."""
+    return any(moment.data[0] == "full_disk" for moment in seen.day.history.of("weather"))
+
+
 def check_strangers(seen: Evidence) -> Problems:
     """I18: what others ordered is never changed, and cancelled only where that is the policy."""
     strangers = {
@@ -496,7 +501,9 @@ def check_strangers(seen: Evidence) -> Problems:
         for order in gateway.venue.orders.values()
         if order.is_external
     }
-    adopted = {line.adopted for line in seen.ledger.lines.values() if line.cancels}
+    # While the disk is full a cancel is sent without a record; an adopted order may be cancelled.
+    unwritten = had_full_disk(seen)
+    adopted = {line.adopted for line in seen.ledger.lines.values() if line.cancels or unwritten}
     cancels = seen.day.host.config.orders.external is ExternalPolicy.CANCEL
     for moment in seen.day.history.of("sent"):
         name, method, path = moment.data
