@@ -225,13 +225,17 @@ def _has_vanished(seen: Evidence, order: dict[str, Any]) -> bool:
 
 
 def check_cancels(seen: Evidence) -> Problems:
-    """I14: a cancel that was promised reaches the order, or the order ends by itself."""
+    """I14: a cancel that was promised reaches the order, or the order ends by itself.
+
+    One that could not be written is sent once, says so, and is forgotten with the engine.
+    """
     requested = {moment.data for moment in seen.day.history.of("cancel request")}
     shown = {order["order_id"]: order for order in seen.day.final_orders}
     promised = {
         answered.answer["order_id"]
         for _, answered in seen.answers
         if answered.method == "DELETE" and answered.status == 202
+        if answered.answer["warning"] is None
     }
     for order_id in sorted(promised):
         line, order = seen.ledger.lines[order_id], shown.get(order_id)
