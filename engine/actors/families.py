@@ -24,7 +24,6 @@ from engine.domain.views import OrderView
 _AWAITED: Final = UNKNOWN | {OrderState.NOT_PLACED}
 """States of an entry whose broker id may be learned yet; what surely never was has none."""
 
-
 SWEEP_NS: Final = 3_600 * 1_000_000_000
 """How often those are forgotten that ended long ago."""
 

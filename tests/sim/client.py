@@ -190,6 +190,30 @@ async def gateway(**changes: Any) -> AsyncIterator[tuple[SimGateway, Client]]:
             yield sim, Client(http)
 
 
+async def resting(sim: SimGateway, client: Client, **changes: Any) -> int:
+    """Place an order and return its id once it works at the venue."""
+    order_id = int((await client.place(**changes)).body[0]["order_id"])
+    await until(lambda: sim.venue.orders[order_id].status.value == "Submitted")
+    return order_id
+
+
+async def change_to(client: Client, order_id: int, price: float) -> Reply:
+    """Ask for another limit price of an order as `resting` places it."""
+    ticket = {
+        "conid": AAPL,
+        "orderType": "LMT",
+        "price": price,
+        "side": "BUY",
+        "quantity": 10,
+        "tif": "DAY",
+    }
+    return await client.post(path_of(order_id), ticket)
+
+
+def path_of(order_id: int) -> str:
+    return f"/iserver/account/{ACCOUNT}/order/{order_id}"
+
+
 def quotes(socket: Socket) -> list[dict[str, str]]:
     """All market data frames seen so far."""
     return [

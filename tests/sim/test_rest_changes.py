@@ -1,10 +1,20 @@
 """Changing and cancelling orders, and what may go wrong with it."""
 
 import asyncio
-from typing import Any
 
-from engine.sim import SimGateway, act
-from tests.sim.client import AAPL, ACCOUNT, Client, Reply, asynchronous, gateway, until
+from engine.sim import act
+from tests.sim.client import (
+    AAPL,
+    ACCOUNT,
+    Client,
+    Reply,
+    asynchronous,
+    change_to,
+    gateway,
+    path_of,
+    resting,
+    until,
+)
 
 
 async def answer(client: Client, question: Reply, *, confirmed: bool = True) -> Reply:
@@ -113,28 +123,6 @@ async def test_a_modify_may_ask_too() -> None:
     assert before == 10
     assert accepted.body[0]["order_id"] == order_id
     assert sim.venue.orders[int(order_id)].ticket.quantity == 30
-
-
-async def resting(sim: SimGateway, client: Client, **changes: Any) -> int:
-    order_id = int((await client.place(**changes)).body[0]["order_id"])
-    await until(lambda: sim.venue.orders[order_id].status.value == "Submitted")
-    return order_id
-
-
-async def change_to(client: Client, order_id: int, price: float) -> Reply:
-    ticket = {
-        "conid": AAPL,
-        "orderType": "LMT",
-        "price": price,
-        "side": "BUY",
-        "quantity": 10,
-        "tif": "DAY",
-    }
-    return await client.post(path_of(order_id), ticket)
-
-
-def path_of(order_id: int) -> str:
-    return f"/iserver/account/{ACCOUNT}/order/{order_id}"
 
 
 @asynchronous

@@ -5,28 +5,20 @@ from typing import Any
 
 import pytest
 
-from engine.sim import SimGateway
-from tests.sim.client import AAPL, ACCOUNT, Client, Socket, asynchronous, gateway, subscribed, until
+from tests.sim.client import (
+    AAPL,
+    ACCOUNT,
+    Client,
+    Socket,
+    asynchronous,
+    change_to,
+    gateway,
+    resting,
+    subscribed,
+    until,
+)
 
 ORDERS = "/iserver/account/orders"
-
-
-async def resting_order(sim: SimGateway, client: Client, **changes: Any) -> int:
-    order_id = int((await client.place(**changes)).body[0]["order_id"])
-    await until(lambda: sim.venue.orders[order_id].status.value == "Submitted")
-    return order_id
-
-
-async def change_to(client: Client, order_id: int, price: float) -> Any:
-    ticket = {
-        "conid": AAPL,
-        "orderType": "LMT",
-        "price": price,
-        "side": "BUY",
-        "quantity": 10,
-        "tif": "DAY",
-    }
-    return await client.post(f"/iserver/account/{ACCOUNT}/order/{order_id}", ticket)
 
 
 async def listed(client: Client, order_id: int) -> dict[str, Any]:
@@ -44,7 +36,7 @@ async def test_a_change_may_be_made_or_not_when_the_answer_is_503(
 ) -> None:
     async with gateway() as (sim, client):
         await client.open_session()
-        order_id = await resting_order(sim, client)
+        order_id = await resting(sim, client)
         setattr(sim.faults, fault, 1)
         reply = await change_to(client, order_id, 2.0)
 
@@ -56,7 +48,7 @@ async def test_a_change_may_be_made_or_not_when_the_answer_is_503(
 async def test_a_change_may_be_made_and_never_answered() -> None:
     async with gateway() as (sim, client):
         await client.open_session()
-        order_id = await resting_order(sim, client)
+        order_id = await resting(sim, client)
         sim.faults.modify_hang = 1
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
@@ -69,7 +61,7 @@ async def test_a_change_may_be_made_and_never_answered() -> None:
 async def test_a_cancel_may_be_taken_and_forgotten_or_lost() -> None:
     async with gateway() as (sim, client):
         await client.open_session()
-        order_id = await resting_order(sim, client)
+        order_id = await resting(sim, client)
         path = f"/iserver/account/{ACCOUNT}/order/{order_id}"
         sim.faults.cancel_ignored = sim.faults.cancel_503 = 1
         lost, ignored = await client.delete(path), await client.delete(path)
@@ -85,7 +77,7 @@ async def test_a_cancel_may_be_taken_and_forgotten_or_lost() -> None:
 async def test_a_cancel_may_be_taken_when_the_answer_is_a_503_or_none() -> None:
     async with gateway() as (sim, client):
         await client.open_session()
-        first, second = await resting_order(sim, client), await resting_order(sim, client)
+        first, second = await resting(sim, client), await resting(sim, client)
         sim.faults.cancel_503_with_accept = 1
         reply = await client.delete(f"/iserver/account/{ACCOUNT}/order/{first}")
         sim.faults.cancel_hang = 1
@@ -103,11 +95,11 @@ async def test_a_frozen_list_shows_what_was_and_hides_what_came() -> None:
     async with gateway() as (sim, client):
         await client.open_session()
         await client.get(ORDERS)
-        old_id = await resting_order(sim, client)
+        old_id = await resting(sim, client)
         sim.faults.frozen_orders_list = True
         await until(lambda: bool(sim.faults.struck["frozen_orders_list"]))
         await asyncio.sleep(0.005)
-        new_id = await resting_order(sim, client)
+        new_id = await resting(sim, client)
         await change_to(client, old_id, 2.0)
         frozen = [await listed(client, old_id), await listed(client, new_id)]
         sim.faults.frozen_orders_list = False
@@ -124,7 +116,7 @@ async def test_a_list_may_lag_behind() -> None:
         await client.open_session()
         await client.get(ORDERS)
         sim.faults.order_list_lag_ms = 60_000
-        order_id = await resting_order(sim, client)
+        order_id = await resting(sim, client)
         early = await listed(client, order_id)
         sim.faults.order_list_lag_ms = 0
         late = await listed(client, order_id)
@@ -168,7 +160,7 @@ async def test_a_reordered_frame_comes_after_the_next_one() -> None:
 async def test_a_held_frame_comes_alone_when_no_other_follows() -> None:
     async with gateway() as (sim, client):
         await client.open_session()
-        order_id = await resting_order(sim, client)
+        order_id = await resting(sim, client)
         async with client.socket() as socket:
             await subscribed(socket, "sor+{}")
             sim.faults.reorder_sor = 1
@@ -258,7 +250,7 @@ async def test_the_times_in_the_rows_may_be_ahead() -> None:
     async with gateway() as (sim, client):
         await client.open_session()
         await client.get(ORDERS)
-        order_id = await resting_order(sim, client)
+        order_id = await resting(sim, client)
         straight = await listed(client, order_id)
         sim.faults.clock_skew_ms = -3_600_000
         skewed = await listed(client, order_id)

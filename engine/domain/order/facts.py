@@ -33,8 +33,6 @@ from engine.domain.values import (
 )
 from engine.domain.views import OrderView
 
-"""States in which the order is looked for, and a person may say what became of it."""
-
 
 class OrderFacts:
     """What is known of one order. Its attributes are for reading."""
